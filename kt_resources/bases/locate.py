@@ -1,0 +1,52 @@
+"""Where the bytes of a base model lie: each kind of source becomes a folder and, for GGUF, a file in it."""
+
+from importlib import resources
+from pathlib import Path
+
+from kt_resources.errors import RecipeError
+from kt_resources.recipes.base_model import FolderModel, GgufModel, HubModel, PackageModel
+
+
+def locate(source: FolderModel | GgufModel | HubModel | PackageModel) -> tuple[Path, str | None]:
+    """The folder that holds the model and, where it is a GGUF, the file's name.
+
+    Raises:
+        RecipeError: there is no such package, file, folder or reachable hub model.
+    """
+    if isinstance(source, PackageModel):
+        return _in_package(source)
+    if isinstance(source, GgufModel):
+        if not source.gguf.is_file():
+            raise RecipeError(f"no file {source.gguf}", where="base_model.gguf", mend="correct the path")
+        return source.gguf.parent, source.gguf.name
+    if isinstance(source, FolderModel):
+        if not (source.folder / "config.json").is_file():
+            mend = "name a folder that `save_pretrained` or a hub download made"
+            raise RecipeError(f"no config.json in {source.folder}", where="base_model.folder", mend=mend)
+        return source.folder, None
+    return _from_hub(source), None
+
+
+def _in_package(source: PackageModel) -> tuple[Path, str]:
+    try:
+        root = Path(str(resources.files(source.package)))
+    except ModuleNotFoundError as error:
+        mend = f"pip install {source.package.replace('_', '-')}"
+        raise RecipeError(f"no package {source.package}", where="base_model.package", mend=mend) from error
+    found = sorted(root.rglob(source.file))
+    if not found:
+        there = ", ".join(sorted(path.name for path in root.rglob("*.gguf"))) or "no GGUF file"
+        mend = f"the package has: {there}"
+        raise RecipeError(f"package {source.package} has no {source.file}", where="base_model.file", mend=mend)
+    return found[0].parent, found[0].name
+
+
+def _from_hub(source: HubModel) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(source.hub, revision=source.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        mend = "unset HF_HUB_OFFLINE to download it once, or name a local folder"
+        raise RecipeError(f"cannot get {source.hub}: {error}", where="base_model.hub", mend=mend) from error

@@ -1,0 +1,122 @@
+"""Read a recipe: YAML with positions becomes a Recipe, or an error that names file and line."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kt_resources.errors import RecipeError
+from kt_resources.recipes.recipe import Recipe
+
+RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe as found: parsed, or with the error that keeps its line out."""
+
+    path: Path
+    recipe: Recipe | None
+    error: RecipeError | None = None
+
+    @property
+    def line(self) -> str:
+        """The line's name: the recipe's own, or its folder's where it could not be read."""
+        return self.recipe.line if self.recipe else self.path.parent.name.replace("-", "_").lower()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Parse the recipe at ``path``.
+
+    Relative paths in it are read from the recipe's own folder.
+
+    Raises:
+        RecipeError: no such file, not YAML, or not a recipe; it names file:line, what was given and what is allowed.
+    """
+    from dagster_shared.yaml_utils import parse_yaml_with_source_position
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        parsed = parse_yaml_with_source_position(text, str(path))
+    except OSError as error:
+        raise RecipeError("no such recipe", where=str(path), mend="`kt validate` lists the recipes there are") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError("is not UTF-8 text", where=str(path), mend="save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise RecipeError(f"is not YAML: {getattr(error, 'problem', error)}", where=place, mend="mend the line") from error
+    if parsed is None or not isinstance(parsed.value, dict):
+        raise RecipeError("is empty", where=str(path), mend="begin with `line:` and `base_model:`")
+    try:
+        return Recipe.model_validate(parsed.value, context={"folder": path.parent})
+    except ValidationError as error:
+        raise _mistake(path, error, parsed.source_position_tree) from error
+
+
+def find_recipes(folders: Sequence[Path]) -> list[RecipeFile]:
+    """Every ``*/recipe.yaml`` of the folders, in order of name; a broken one carries its error."""
+    found: dict[str, RecipeFile] = {}
+    for path in sorted(path for folder in folders for path in folder.glob(f"*/{RECIPE}")):
+        try:
+            file = RecipeFile(path, load_recipe(path))
+        except RecipeError as error:
+            file = RecipeFile(path, None, error)
+        if file.line in found:
+            twin = RecipeError(
+                f"line {file.line!r} is also made by {found[file.line].path}", where=str(path), mend="rename one `line:`"
+            )
+            file = RecipeFile(path, None, twin)
+            found[f"{path.parent.name}_again"] = file
+        else:
+            found[file.line] = file
+    return list(found.values())
+
+
+def _mistake(path: Path, error: ValidationError, tree: Any) -> RecipeError:
+    """The first few problems, each with its line; the mend of the first."""
+    told = []
+    for problem in error.errors()[:6]:
+        keys, position = _closest(tree, problem["loc"])
+        line = position.start.line if position else 1
+        told.append((line, ".".join(map(str, keys)) or "recipe", _in_words(problem)))
+    first = told[0]
+    more = "".join(f"\n  {path}:{line}: {field}: {words}" for line, field, words in told[1:])
+    return RecipeError(
+        f"{first[1]}: {first[2]}{more}", where=f"{path}:{first[0]}", mend="correct it and run `kt validate` again"
+    )
+
+
+def _closest(tree: Any, keys: Sequence[Any]) -> tuple[list[Any], Any]:
+    """The path as it stands in the file, without the union tags that pydantic puts in, and its position.
+
+    A last key that is missing from the file stays in the path: it is what a required field is called.
+    """
+    node, seen = tree, []
+    for index, key in enumerate(keys):
+        if key in node.children:
+            node = node.children[key]
+            seen.append(key)
+        elif index == len(keys) - 1:
+            seen.append(key)
+    return seen, node.position
+
+
+def _in_words(problem: Any) -> str:
+    kind, given = problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
+        return f"no such key (given {given!r})"
+    if kind == "missing":
+        return "is required"
+    if kind == "union_tag_invalid":
+        context = problem["ctx"]
+        close = difflib.get_close_matches(str(context["tag"]), context["expected_tags"].replace("'", "").split(", "), 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{context['tag']!r} is none of {context['expected_tags']}{hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    return message[0].lower() + message[1:] + shown

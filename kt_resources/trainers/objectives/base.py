@@ -1,0 +1,68 @@
+"""What every objective is: what the model learns, from which rows, judged by which figure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from kt_resources.strict import Strict
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+
+Rows = Literal["tokenized", "preference_pairs", "prompts"]
+
+
+@dataclass
+class Ingredients:
+    """What an objective builds its trainer from.
+
+    Attributes:
+        arguments: fields of transformers' ``TrainingArguments``, the same for every objective.
+        peft_config: the update strategy's adapter; None trains the model's own weights.
+        loop: keyword arguments of :class:`kt_resources.trainers.loop.FactoryLoop`.
+        verifier: configuration of the verifier, for objectives that need a reward.
+    """
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    train: "Dataset"
+    validation: "Dataset | None"
+    arguments: dict[str, Any]
+    peft_config: Any
+    loop: dict[str, Any]
+    verifier: Any
+    max_seq_len: int
+
+
+class ObjectiveConfig(Strict):
+    """Base of the objectives.
+
+    Attributes:
+        rows: the kind of rows it learns from.
+        metric: the held-out figure that names the best checkpoint.
+        greater_is_better: the direction of ``metric``.
+        needs_verifier: whether there is no reward without a verifier.
+        full_learning_rate: vetted default where all weights change.
+        adapter_learning_rate: vetted default where an adapter is trained.
+    """
+
+    type: str
+    rows: ClassVar[Rows]
+    metric: ClassVar[str] = "eval_loss"
+    greater_is_better: ClassVar[bool] = False
+    needs_verifier: ClassVar[bool] = False
+    full_learning_rate: ClassVar[float]
+    adapter_learning_rate: ClassVar[float]
+
+    def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
+        """The rows of a Parquet file as TRL's trainer takes them, column ``id`` included.
+
+        Raises:
+            TrainingError: a row that cannot be learned from, named by its id.
+        """
+        raise NotImplementedError
+
+    def build(self, ingredients: Ingredients) -> "Trainer":
+        """The TRL trainer of this objective."""
+        raise NotImplementedError

@@ -1,0 +1,102 @@
+"""The spec of the training program: what to train, from what, how."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from kt_resources.compute.program import ProgramSpec
+from kt_resources.strict import Strict
+from kt_resources.trainers.objectives import Objective
+from kt_resources.trainers.updates import Precision, Update
+
+
+class Optimization(Strict):
+    """How long and how fast to train; the same for every objective and update strategy.
+
+    One optimizer step sees ``micro_batch_size · gradient_accumulation_steps`` rows on each process (for GRPO:
+    completions). Where ``max_steps`` is given it wins over ``num_epochs``.
+
+    Attributes:
+        learning_rate: peak of the schedule; None takes the objective's vetted default for the update strategy.
+        warmup_ratio: share of the steps over which the rate rises from 0.
+        num_evals: held-out evaluations over the run, evenly spaced, the last one after the last step.
+        eval_steps: steps between evaluations; None derives them from ``num_evals``.
+        checkpoint_steps: steps between checkpoints; None takes a tenth of the run, 50 at most.
+        gradient_checkpointing: recompute activations in the backward pass: less memory, about 20 % slower.
+    """
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    num_epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
+    micro_batch_size: int = Field(default=16, ge=1)
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    max_seq_len: int = Field(default=1024, ge=8)
+    num_evals: int = Field(default=5, ge=1)
+    eval_steps: int | None = Field(default=None, ge=1)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+class Message(Strict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class SamplePrompt(Strict):
+    """A held-out prompt that the start model and the trained model both answer.
+
+    Attributes:
+        answer: the ground truth, shown beside the answers.
+    """
+
+    id: str = ""
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    answer: str | None = None
+
+
+class TrainSpec(ProgramSpec):
+    """What the training program is given.
+
+    Attributes:
+        name: of the step, for logs and reports.
+        model_dir: the start model, a full Hugging Face checkpoint.
+        train_file: Parquet rows of the objective's kind.
+        validation_file: held-out rows; without them the last step is kept instead of the best.
+        precision: of the computation, resolved for the device already.
+        verifier: configuration of the verifier, where the objective needs a reward.
+        sample_tokens: longest answer to a sample prompt.
+    """
+
+    name: str = "train"
+    model_dir: Path
+    train_file: Path
+    validation_file: Path | None = None
+    objective: Objective
+    update: Update
+    optimization: Optimization = Optimization()
+    precision: Precision = "bf16"
+    verifier: dict[str, Any] | None = None
+    sample_prompts: tuple[SamplePrompt, ...] = ()
+    sample_tokens: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_verifier_where_one_is_needed(self) -> "TrainSpec":
+        if self.objective.needs_verifier and (self.verifier or {}).get("type", "none") == "none":
+            raise ValueError(f"objective {self.objective.type!r} needs a verifier")
+        return self
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak learning rate, the objective's default where none is given."""
+        if self.optimization.learning_rate is not None:
+            return self.optimization.learning_rate
+        adapter = self.update.has_adapter
+        return self.objective.adapter_learning_rate if adapter else self.objective.full_learning_rate

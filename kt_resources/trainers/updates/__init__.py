@@ -1,0 +1,22 @@
+"""Update strategies: how the weights change. Adding one is a module here, a line in the registry and a test."""
+
+from typing import Annotated, Any, Union
+
+from pydantic import Field
+
+from kt_resources.trainers.updates.base import Precision, UpdateStrategy
+from kt_resources.trainers.updates.dora import Dora
+from kt_resources.trainers.updates.full import Full
+from kt_resources.trainers.updates.lora import Lora
+from kt_resources.trainers.updates.qlora import Qlora
+
+UPDATES: dict[str, type[UpdateStrategy]] = {
+    "full": Full,
+    "lora": Lora,
+    "dora": Dora,
+    "qlora": Qlora,
+}
+
+Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
+
+__all__ = ["UPDATES", "Dora", "Full", "Lora", "Precision", "Qlora", "Update", "UpdateStrategy"]

@@ -1,0 +1,51 @@
+"""LoRA: W + (alpha / r) · B A with trained low-rank A and B (Hu et al. 2021, arXiv:2106.09685)."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from kt_resources.trainers.updates.base import TargetModules, UpdateStrategy, peft_targets
+
+if TYPE_CHECKING:
+    import peft
+
+
+class LoraBase(UpdateStrategy):
+    """Options that LoRA and its relatives share.
+
+    Attributes:
+        r: rank of B A; 4 classification, 8 extraction, 16 chat, 32 reasoning, 64 code.
+        alpha: scale; None takes 2 · r.
+        dropout: on the adapter's input.
+        target_modules: ``all-linear``, ``attention``, ``mlp`` or names of layers; the output head is never adapted.
+        use_rslora: scale by alpha / √r (Kalajdzievski 2023, arXiv:2312.03732), steadier at high ranks.
+    """
+
+    r: int = Field(default=16, ge=1, le=1024)
+    alpha: float | None = Field(default=None, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: TargetModules = "all-linear"
+    use_rslora: bool = False
+
+    def peft_config(self) -> "peft.PeftConfig":
+        """The LoRA that PEFT puts on the model."""
+        return self._lora_config()
+
+    def _lora_config(self, **further: object) -> "peft.LoraConfig":
+        from peft import LoraConfig
+
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.r,
+            lora_alpha=2 * self.r if self.alpha is None else self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=peft_targets(self.target_modules),
+            use_rslora=self.use_rslora,
+            **further,
+        )
+
+
+class Lora(LoraBase):
+    """LoRA on all linear layers at rank 16 unless told otherwise."""
+
+    type: Literal["lora"] = "lora"
