@@ -45,17 +45,20 @@ def resolve_overrides(config: Strict, given: Mapping[str, Any] | None) -> tuple[
     values = dict(given or {})
     options = Options.model_validate(values.pop(OPTIONS, None) or {})
     try:
-        return type(config).model_validate(_merged(config.model_dump(mode="json"), values)), options
+        return type(config).model_validate(_merged(config, values)), options
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given {e['input']!r})" for e in error.errors())
         mistake = RecipeError(told, where="Launchpad", mend="correct the value and launch again")
         raise dg.Failure(description=str(mistake), allow_retries=False) from error
 
 
-def _merged(base: Any, given: Any) -> Any:
-    if isinstance(base, dict) and isinstance(given, Mapping):
-        return base | {key: _merged(base.get(key), value) for key, value in given.items()}
-    return given
+def _merged(config: Strict, given: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` as JSON values with ``given`` over it: sections merge key by key, any other value is replaced."""
+    values = config.model_dump(mode="json")
+    for key, value in given.items():
+        section = getattr(config, key, None)
+        values[key] = _merged(section, value) if isinstance(section, Strict) and isinstance(value, Mapping) else value
+    return values
 
 
 def _shape(model: Strict) -> dict[str, dg.Field]:

@@ -5,6 +5,7 @@ on a machine without them; a kind that it does not name is absent, except the CP
 """
 
 import contextlib
+import importlib
 import os
 import platform
 import re
@@ -89,7 +90,7 @@ def cuda_devices(environment: Mapping[str, str], nvml: Any = None) -> list[Devic
     """CUDA devices that NVML reports and ``CUDA_VISIBLE_DEVICES`` allows; none without NVML or a driver."""
     if nvml is None:
         try:
-            import pynvml as nvml
+            nvml = importlib.import_module("pynvml")
         except ImportError:
             return []
     try:

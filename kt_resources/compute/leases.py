@@ -94,10 +94,22 @@ def candidates(devices: Sequence[Device], needs: Needs) -> list[Device]:
     )
 
 
-def holder(folder: Path, device: Device) -> str:
-    """Who holds ``device``, as the lock file says."""
+def holders(folder: Path, devices: Sequence[Device]) -> str:
+    """Which of ``devices`` are held, by whom and since when."""
+    return "; ".join(_holder(lock_file(folder, device), device) for device in devices if not _is_free(folder, device))
+
+
+def _is_free(folder: Path, device: Device) -> bool:
+    lock = Lock(lock_file(folder, device))
+    try:
+        return lock.take()
+    finally:
+        lock.close()
+
+
+def _holder(file: Path, device: Device) -> str:
     with contextlib.suppress(OSError, ValueError, KeyError):
-        told = json.loads(lock_file(folder, device).read_text())
+        told = json.loads(file.read_text())
         return f"{device.id} by process {told['pid']} since {told['since']}"
     return f"{device.id} by a program that is starting"
 
@@ -113,11 +125,12 @@ def try_lease(folder: Path, devices: Sequence[Device], count: int) -> tuple[list
     for device in devices:
         lock = Lock(lock_file(folder, device))
         if lock.take():
-            lock.sign(os.getpid())
             taken.append((device, lock))
         else:
             lock.close()
         if len(taken) == count:
+            for _, lock in taken:
+                lock.sign(os.getpid())
             return [device for device, _ in taken], [lock for _, lock in taken]
     for _, lock in taken:
         lock.close()
@@ -144,28 +157,37 @@ def lease(
     fitting = candidates(devices, needs)
     precision = choose_precision(needs, fitting[0])
     count = 1 if fitting[0].kind == "cpu" else needs.devices
-    started, reminded = time.monotonic(), -REMIND_S
-    queue, first = Lock(folder / f"{fitting[0].kind}.queue.lock"), False
+    started = time.monotonic()
+    chosen, locks = _wait_for(folder, fitting, count, timeout_s, tell)
+    held = Lease(chosen, precision, locks)
+    held.wait_s = time.monotonic() - started
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def _wait_for(
+    folder: Path, fitting: Sequence[Device], count: int, timeout_s: float | None, tell: Callable[[str], None]
+) -> tuple[list[Device], list[Lock]]:
+    """Lock ``count`` of ``fitting`` as soon as it is our turn and they are free."""
+    started, told_at = time.monotonic(), -REMIND_S
+    queue, our_turn = Lock(folder / f"{fitting[0].kind}.queue.lock"), False
     try:
         while True:
-            first = first or queue.take()
-            chosen, locks = try_lease(folder, fitting, count) if first else ([], [])
+            our_turn = our_turn or queue.take()
+            chosen, locks = try_lease(folder, fitting, count) if our_turn else ([], [])
             if chosen:
-                break
+                return chosen, locks
             waited = time.monotonic() - started
-            held = "; ".join(holder(folder, device) for device in fitting)
             if timeout_s is not None and waited >= timeout_s:
-                mend = "wait for those programs, or end them (their process ids stand here)"
-                raise ComputeError(f"waited {waited:.0f} s for {count} device(s), held: {held}", where="lease", mend=mend)
-            if waited - reminded >= REMIND_S:
-                reminded = waited
-                tell(f"waiting for {count} device(s), held: {held}")
+                what = f"waited {waited:.1f} s for {count} device(s); held: {holders(folder, fitting)}"
+                raise ComputeError(
+                    what, where="lease", mend="wait for those programs, or end them by their process ids"
+                )
+            if waited - told_at >= REMIND_S:
+                told_at = waited
+                tell(f"waiting for {count} device(s); held: {holders(folder, fitting)}")
             time.sleep(POLL_S)
     finally:
         queue.close()
-    held_lease = Lease(chosen, precision, locks)
-    held_lease.wait_s = time.monotonic() - started
-    try:
-        yield held_lease
-    finally:
-        held_lease.release()

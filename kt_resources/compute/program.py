@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from kt_resources.compute.tether import die_with_parent
 from kt_resources.errors import KtError
 from kt_resources.strict import Strict
 
@@ -37,6 +38,11 @@ class ProgramSpec(Strict):
     out_dir: Path
     scratch_dir: Path
 
+    @property
+    def uses_network(self) -> bool:
+        """Whether the program may reach the Hugging Face hub; override it where the spec names a hub id."""
+        return False
+
 
 S = TypeVar("S", bound=ProgramSpec)
 
@@ -44,7 +50,8 @@ S = TypeVar("S", bound=ProgramSpec)
 class Progress:
     """Tells how far a program is: one JSON line a report in ``run/progress.jsonl``, and to Dagster if it listens.
 
-    Reports to Dagster are throttled to one every ``every_s`` seconds, as each costs tens of milliseconds.
+    Reports to Dagster are throttled to one every ``every_s`` seconds, as each costs tens of milliseconds. Of several
+    processes only rank 0 reports.
     """
 
     def __init__(self, out_dir: Path, pipes: Any = None, every_s: float = 5.0) -> None:
@@ -54,6 +61,8 @@ class Progress:
 
     def report(self, done: float, total: float, message: str = "", **metrics: float) -> None:
         """Say that ``done`` of ``total`` units are finished, with the current figures (loss, reward ...)."""
+        if not is_rank_zero():
+            return
         row = {"time": time.time(), "done": done, "total": total, "message": message, "metrics": metrics}
         with self.file.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -64,10 +73,15 @@ class Progress:
             self._pipes.log.info(f"{message} {done:g}/{total:g} {shown}".strip())
 
 
+def is_rank_zero() -> bool:
+    """Whether this is the only process of the program, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, atomically: a reader sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
     os.replace(temporary, path)
 
@@ -75,7 +89,7 @@ def write_json(path: Path, value: Any) -> None:
 @contextlib.contextmanager
 def _pipes_if_launched() -> Iterator[Any]:
     """The Dagster Pipes context where Dagster launched us and this is rank 0; else None."""
-    if "DAGSTER_PIPES_CONTEXT" not in os.environ or os.environ.get("RANK", "0") != "0":
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ or not is_rank_zero():
         yield None
         return
     from dagster_pipes import open_dagster_pipes
@@ -97,6 +111,8 @@ def run_program(spec_class: type[S], work: Callable[[S, Progress], dict[str, Any
         spec = spec_class.model_validate_json(spec_file.read_text())
     except (OSError, ValidationError) as error:
         sys.exit(f"{spec_file}: not a spec of this program: {error}")
+    if "LOCAL_RANK" in os.environ:  # a worker leads its own session: tie it to the launcher, as that is tied to us
+        die_with_parent(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for folder in (spec.out_dir / "run", spec.scratch_dir):
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,5 +124,5 @@ def run_program(spec_class: type[S], work: Callable[[S, Progress], dict[str, Any
             write_json(spec.out_dir / "run" / "error.json", mistake)
             print(error, file=sys.stderr)
             sys.exit(EXIT_MISTAKE)
-    if os.environ.get("RANK", "0") == "0":
+    if is_rank_zero():
         write_json(spec.out_dir / "run" / "result.json", result)

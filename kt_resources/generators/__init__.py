@@ -1,0 +1,1 @@
+"""Text generation: llama.cpp, transformers, or an OpenAI-compatible server."""

@@ -19,7 +19,7 @@ from kt_resources.verifiers import NoVerifier, Verifier
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 BASE = "base_model"
-ROWS = {"mix": "examples", "on_policy_pairs": "pairs", "prompts": "prompts"}
+ROWS = {"mix": "tokenized", "on_policy_pairs": "preference_pairs", "prompts": "prompts"}
 """What each type of dataset holds; an objective says which of them it learns from."""
 
 

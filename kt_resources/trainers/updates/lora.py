@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kt_resources.trainers.updates.base import TargetModules, UpdateStrategy, peft_targets
+from kt_resources.trainers.updates.base import Precision, TargetModules, UpdateStrategy, peft_targets
 
 if TYPE_CHECKING:
     import peft
+    import torch
 
 
 class LoraBase(UpdateStrategy):
@@ -30,6 +31,12 @@ class LoraBase(UpdateStrategy):
     def peft_config(self) -> "peft.PeftConfig":
         """The LoRA that PEFT puts on the model."""
         return self._lora_config()
+
+    def trainable_dtype(self, name: str, precision: Precision) -> "torch.dtype":
+        """DoRA's magnitudes stay in float32: their updates are smaller than bf16 can hold."""
+        import torch
+
+        return torch.float32 if "magnitude" in name else super().trainable_dtype(name, precision)
 
     def _lora_config(self, **further: object) -> "peft.LoraConfig":
         from peft import LoraConfig

@@ -1,0 +1,118 @@
+"""The ``kt`` command: a thin face; all of it can be done from the Dagster UI."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from kt_resources.errors import KtError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+LineName = Annotated[str | None, typer.Argument(metavar="[LINE]", help="The model line; default: arithmetic.")]
+QUIET_LIBRARIES = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+@app.command()
+def run(
+    line: LineName = None,
+    select: Annotated[str | None, typer.Option(help="Only these assets, comma-separated, where they are stale.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make what is new or changed of a line, with its checks, and show how far it is."""
+    from kt_assets.cli.run import run_command
+
+    raise typer.Exit(run_command(line, select.split(",") if select else None, as_json))
+
+
+@app.command()
+def validate(
+    line: LineName = None,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print the recipe with every default.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the recipes: file:line of every mistake, what was given and what is allowed."""
+    from kt_assets.cli.validate import validate_command
+
+    raise typer.Exit(validate_command(line, resolved, as_json))
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is reachable from here only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; the next free one where it is taken.")] = 3000,
+    token: Annotated[str | None, typer.Option(envvar="KT_UI_TOKEN", help="Ask visitors for this token.")] = None,
+) -> None:
+    """Open the Dagster UI, hardened, with the daemon that runs schedules."""
+    from kt_assets.cli.ui import serve_ui
+    from kt_resources.home import ensure_home
+
+    raise typer.Exit(serve_ui(ensure_home(), host, port, token))
+
+
+@app.command()
+def report(line: LineName = None, as_json: Json = False) -> None:
+    """The figures of every model of the line, its checks and times, and where the HTML report lies."""
+    from kt_assets.cli.report import report_command
+
+    raise typer.Exit(report_command(line, as_json))
+
+
+@app.command()
+def lineage(
+    model: Annotated[str | None, typer.Argument(help="LINE/ASSET or ASSET[@VERSION]: which rows made it?")] = None,
+    row: Annotated[str | None, typer.Option(help="A row's id: which models saw it?")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="List every source row.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Walk from a model to its source rows, or from a row to the models that saw it."""
+    from kt_assets.cli.lineage import model_command, row_command
+
+    if (model is None) == (row is None):
+        raise typer.BadParameter("give a MODEL, or --row ID")
+    raise typer.Exit(row_command(row, as_json) if row else model_command(model or "", rows, as_json))
+
+
+@app.command()
+def chat(
+    line: LineName = None,
+    model: Annotated[str, typer.Option(help="The asset to talk to beside the base model.")] = "gguf_model",
+    prompt: Annotated[str | None, typer.Option(help="Ask this one question and end.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Talk to the base model and the tuned one side by side."""
+    from kt_assets.cli.chat import chat_command
+
+    raise typer.Exit(chat_command(line, model, prompt, as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check the store: damaged artifacts, half-made ones, and whether Dagster knows what is current."""
+    from kt_assets.cli.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(as_json))
+
+
+def main() -> None:
+    """Entry point: a person's mistake ends in its message and exit code 1, without a stack trace."""
+    for name, value in QUIET_LIBRARIES.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except KtError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

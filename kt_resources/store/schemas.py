@@ -1,0 +1,103 @@
+"""The columns of the tables that stages hand on, and the constructors of their rows.
+
+A *prompt row* is an example whose ``completion`` is null. Every row carries the ids of the rows that it came from
+(``parents``) and, where it came from outside, its place there (``origin``).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from kt_resources.store.rows import row_id
+
+Message = Mapping[str, str]
+Row = dict[str, Any]
+SHARED = ("source", "family", "answer", "verification", "parents", "origin")
+"""The columns that a row takes over from the example it is made of."""
+
+
+def example_row(
+    prompt: Sequence[Message],
+    completion: str | None,
+    *,
+    source: str,
+    family: str = "",
+    answer: str | None = None,
+    verification: str | None = None,
+    parents: Sequence[str] = (),
+    origin: str = "",
+) -> Row:
+    """An example, or a prompt row where ``completion`` is None. Its id is made of prompt and completion alone."""
+    messages = [{"role": message["role"], "content": message["content"]} for message in prompt]
+    content = [part for message in messages for part in (message["role"], message["content"])]
+    return {
+        "id": row_id(*content) if completion is None else row_id(*content, "completion", completion),
+        "source": source,
+        "family": family,
+        "prompt": messages,
+        "completion": completion,
+        "answer": answer,
+        "verification": verification,
+        "parents": list(parents),
+        "origin": origin,
+    }
+
+
+def changed_row(row: Mapping[str, Any], **changes: Any) -> Row:
+    """``row`` with other content: a new id, and the old row as its only parent. The same row where the id stays."""
+    kept = {name: row[name] for name in (*SHARED, "prompt", "completion")} | changes
+    new = example_row(kept.pop("prompt"), kept.pop("completion"), **kept)
+    return new if new["id"] == row["id"] else new | {"parents": [row["id"]]}
+
+
+def pair_row(row: Mapping[str, Any], chosen: tuple[str, float], rejected: tuple[str, float]) -> Row:
+    """A preference pair of the prompt row ``row``: ``(text, score)`` of the better and the worse completion."""
+    content = [part for message in row["prompt"] for part in (message["role"], message["content"])]
+    return {
+        "id": row_id(*content, "chosen", chosen[0], "rejected", rejected[0]),
+        "source": row["source"],
+        "family": row["family"],
+        "prompt": list(row["prompt"]),
+        "chosen": chosen[0],
+        "rejected": rejected[0],
+        "chosen_score": float(chosen[1]),
+        "rejected_score": float(rejected[1]),
+        "answer": row["answer"],
+        "verification": row["verification"],
+        "parents": [row["id"]],
+        "origin": row["origin"],
+    }
+
+
+def prompt_key(row: Mapping[str, Any]) -> str:
+    """The id of a row's prompt without its system message: rows with one key ask the same thing, whatever the case."""
+    turns = [message for message in row["prompt"] if message["role"] != "system"]
+    return row_id(*(part.casefold() for message in turns for part in (message["role"], message["content"])))
+
+
+def prompt_text(row: Mapping[str, Any]) -> str:
+    """What a row asks: its messages without the system message, a line each."""
+    return "\n".join(message["content"] for message in row["prompt"] if message["role"] != "system")
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """The pyarrow schema of each kind of table: example, removed, pair, tokenized, completion."""
+    import pyarrow as pa
+
+    text, ids = pa.string(), pa.list_(pa.string())
+    prompt = ("prompt", pa.list_(pa.struct([("role", text), ("content", text)])))
+    head = [("id", text), ("source", text), ("family", text)]
+    truth = [("answer", text), ("verification", text), ("parents", ids), ("origin", text)]
+    example = [*head, prompt, ("completion", text), *truth]
+    scores = [("chosen_score", pa.float64()), ("rejected_score", pa.float64())]
+    tokens = [("input_ids", pa.list_(pa.int32())), ("loss_mask", pa.list_(pa.int8())), ("num_tokens", pa.int32())]
+    mask_facts = [("num_trained_tokens", pa.int32()), ("stop_token_trained", pa.bool_())]
+    origin = [("parents", ids), ("origin", text)]
+    return {
+        "example": pa.schema(example),
+        "removed": pa.schema([*example, ("reason", text), ("detail", text)]),
+        "pair": pa.schema([*head, prompt, ("chosen", text), ("rejected", text), *scores, *truth]),
+        "tokenized": pa.schema([*head, prompt, ("completion", text), *tokens, *mask_facts, *origin]),
+        "completion": pa.schema([("id", text), ("sample", pa.int32()), ("completion", text), ("score", pa.float64())]),
+    }

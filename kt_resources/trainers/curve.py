@@ -1,0 +1,115 @@
+"""Progress, the curve of a run, and when to evaluate and save."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from kt_resources.trainers.spec import Optimization
+
+COLUMNS = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "num_tokens": "tokens",
+    "entropy": "entropy",
+    "mean_token_accuracy": "mean_token_accuracy",
+    "kl": "kl",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "frac_reward_zero_std",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "truncated_fraction",
+    "clip_ratio/region_mean": "clip_fraction",
+    "rewards/accuracies": "reward_accuracy",
+    "rewards/margins": "reward_margin",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+}
+"""TRL's names of the figures → the curve's; the same after ``eval_``."""
+
+SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "kl", "learning_rate", "tokens")
+
+
+def curve_row(logs: dict[str, Any], step: int) -> dict[str, Any]:
+    """A row of the curve from what a trainer logs; empty but for ``step`` where there is nothing to plot.
+
+    >>> curve_row({"completions/mean_length": 9.0, "epoch": 1.0}, 3)
+    {'step': 3, 'completion_length': 9.0}
+    """
+    row: dict[str, Any] = {"step": step}
+    for key, value in logs.items():
+        name = key.removeprefix("eval_")
+        if name in COLUMNS.values() or name in COLUMNS:
+            row[("eval_" if name != key else "") + COLUMNS.get(name, name)] = value
+    return row
+
+
+def total_tokens(rows: Iterable[dict[str, Any]]) -> int:
+    """Tokens over a whole run; the counter starts again at 0 when a run resumes.
+
+    >>> total_tokens([{"tokens": 10}, {"tokens": 30}, {"tokens": 5}])
+    35
+    """
+    total = last = 0
+    for row in rows:
+        tokens = int(row.get("tokens", last))
+        total, last = total + (tokens if tokens < last else tokens - last), tokens
+    return total
+
+
+class Curve(TrainerCallback):
+    """Writes ``run/curve.jsonl`` as the run goes and reports progress; on the first process alone."""
+
+    def __init__(self, file: Path, progress: Any, name: str) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._file, self._progress, self._name = file, progress, name
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write again what a resumed run had logged up to its checkpoint."""
+        logged = [curve_row(logs, logs["step"]) for logs in state.log_history]
+        self.rows = [row for row in logged if len(row) > 1]
+        if state.is_world_process_zero:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Append one row and report."""
+        row = curve_row(logs or {}, state.global_step)
+        if len(row) == 1:
+            return
+        self.rows.append(row)
+        if state.is_world_process_zero:
+            with self._file.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            figures = {key: float(row[key]) for key in SHOWN if row.get(key) is not None}
+            self._progress.report(state.global_step, state.max_steps, self._name, **figures)
+
+
+class Pace(TrainerCallback):
+    """Says when to evaluate and when to write a checkpoint: evenly, and after the last step."""
+
+    def __init__(self, optimization: Optimization, evaluates: bool) -> None:
+        self._optimization, self._evaluates = optimization, evaluates
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Set the trainer's flags for this step."""
+        step, last = state.global_step, state.max_steps
+        eval_steps, checkpoint_steps = paces(self._optimization, last)
+        control.should_evaluate = self._evaluates and (step % eval_steps == 0 or step == last)
+        control.should_save = step % checkpoint_steps == 0 or step == last
+        control.should_log = control.should_log or step == last
+        return control
+
+
+def paces(optimization: Optimization, max_steps: int) -> tuple[int, int]:
+    """Steps between evaluations and between checkpoints.
+
+    >>> paces(Optimization(num_evals=4), 100)
+    (25, 10)
+    """
+    eval_steps = optimization.eval_steps or -(-max_steps // optimization.num_evals)
+    checkpoint_steps = optimization.checkpoint_steps or max(1, min(50, max_steps // 10))
+    return max(1, eval_steps), checkpoint_steps

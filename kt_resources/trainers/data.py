@@ -1,0 +1,123 @@
+"""Rows into the trainers, each checked before training begins; a row that cannot be learned from is named by its id."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kt_resources.errors import TrainingError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def read_rows(file: Path, columns: Sequence[str], all_columns: bool = False) -> list[dict[str, Any]]:
+    """The rows of a Parquet file: ``columns``, or all of them where asked.
+
+    Raises:
+        TrainingError: no such file, no rows, or a column that is missing.
+    """
+    import pyarrow.parquet as pq
+
+    if not file.is_file():
+        raise TrainingError("there is no such file of rows", where=str(file))
+    missing = set(columns) - set(pq.read_schema(file).names)
+    if missing:
+        raise TrainingError(
+            f"the rows have no column {', '.join(sorted(missing))}",
+            where=file.name,
+            mend="give the step a dataset of its objective's kind",
+        )
+    rows = pq.read_table(file, columns=None if all_columns else list(columns)).to_pylist()
+    if not rows:
+        raise TrainingError("there are no rows to learn from", where=file.name)
+    return rows
+
+
+def check_tokenized(rows: Iterable[dict[str, Any]], eos_token_id: int, max_seq_len: int, file: Path) -> None:
+    """Every row has a trained token, trains its stop token and fits into ``max_seq_len``.
+
+    Raises:
+        TrainingError: names the first row that does not.
+    """
+    for row in rows:
+        where = f"{file.name} row {row['id']}"
+        if len(row["input_ids"]) != len(row["loss_mask"]):
+            raise TrainingError("loss_mask and input_ids differ in length", where=where)
+        # The first token is never predicted, so a mask on it trains nothing.
+        trained = [token for token, kept in zip(row["input_ids"][1:], row["loss_mask"][1:], strict=True) if kept]
+        if not trained:
+            raise TrainingError("the loss mask is empty: nothing would be learned", where=where, mend=_MASK_MEND)
+        if eos_token_id not in trained:
+            raise TrainingError(
+                f"the stop token (id {eos_token_id}) is not trained: the model would not learn to stop",
+                where=where,
+                mend=_MASK_MEND,
+            )
+        _check_length(len(row["input_ids"]), max_seq_len, where)
+
+
+_MASK_MEND = "let the mask cover the whole answer, its stop token included"
+
+
+def _check_length(num_tokens: int, max_seq_len: int, where: str) -> None:
+    if num_tokens > max_seq_len:
+        raise TrainingError(
+            f"{num_tokens} tokens do not fit into {max_seq_len}: the stop token would be cut off",
+            where=where,
+            mend="raise optimization.max_seq_len or drop long rows in curation",
+        )
+
+
+def rendered_pair(row: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
+    """A preference pair as text under the chat template, each answer ending with its stop token."""
+    messages = [dict(message) for message in row["prompt"]]
+    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    answers = {side: _rendered_answer(messages, row[side], prompt, tokenizer) for side in ("chosen", "rejected")}
+    return {"id": row["id"], "prompt": _without_doubled_bos(prompt, tokenizer), **answers}
+
+
+def _rendered_answer(
+    messages: list[dict[str, Any]], answer: str, prompt: str, tokenizer: "PreTrainedTokenizerBase"
+) -> str:
+    """What the template writes for ``answer`` after ``prompt``, up to and including the first stop token."""
+    turns = [*messages, {"role": "assistant", "content": answer}]
+    whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    text = whole[len(prompt) :] if whole.startswith(prompt) else answer
+    return text.split(tokenizer.eos_token)[0] + tokenizer.eos_token
+
+
+def _without_doubled_bos(text: str, tokenizer: "PreTrainedTokenizerBase") -> str:
+    """``text`` without the leading token that the tokenizer will add by itself."""
+    bos = tokenizer.bos_token
+    adds_bos = bos is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+    return text.removeprefix(bos) if adds_bos else text
+
+
+def check_pairs(
+    rows: Iterable[dict[str, Any]], tokenizer: "PreTrainedTokenizerBase", max_seq_len: int, file: Path
+) -> None:
+    """Every pair differs and fits.
+
+    Raises:
+        TrainingError: names the first pair that does not.
+    """
+    for row in rows:
+        where = f"{file.name} row {row['id']}"
+        if row["chosen"] == row["rejected"]:
+            raise TrainingError("chosen and rejected are the same answer", where=where, mend="drop such pairs")
+        longer = max(row["chosen"], row["rejected"], key=len)
+        _check_length(len(tokenizer(row["prompt"] + longer)["input_ids"]), max_seq_len, where)
+
+
+def check_prompts(
+    rows: Iterable[dict[str, Any]], tokenizer: "PreTrainedTokenizerBase", max_prompt_len: int, file: Path
+) -> None:
+    """Every prompt leaves room for a completion.
+
+    Raises:
+        TrainingError: names the first prompt that does not.
+    """
+    from kt_resources.trainers.answers import prompt_ids
+
+    for row in rows:
+        _check_length(len(prompt_ids(tokenizer, row["prompt"])), max_prompt_len, f"{file.name} row {row['id']}")

@@ -1,0 +1,50 @@
+"""What is measured of a trained model: one flat row, the same from the real program and from the fake."""
+
+from kt_resources.strict import Strict
+
+
+class Facts(Strict):
+    """One row for the model's contract; every value is deterministic.
+
+    Attributes:
+        objective, update: the two axes, by their ``type``.
+        steps: optimizer steps trained; ``best_step`` is the one whose weights were kept.
+        start_eval_loss, final_eval_loss: held-out loss of the start model and of the kept weights.
+        start_eval_reward, final_eval_reward: likewise the mean reward of greedy answers, where a verifier scores.
+        tokenizer_identical: ``tokenizer.json`` is the start's, byte for byte.
+        chat_template_identical: as the tokenizer resolves it.
+        eos_token_id_identical: in config, generation config and tokenizer.
+        vocab_size_identical: in the config and in the embedding's rows.
+        tied_embeddings_survive: the tie flag is the start's, and tied weights are equal after a reload.
+        delta_norm_relative: ‖W − W₀‖ / ‖W₀‖ over all tensors.
+        adapter_merged_max_logit_diff: largest |logit| difference between start + adapter and the merged model, in
+            float32 on the probe prompts; None where there is no adapter or no probe.
+        adapter_merged_mean_kl: mean KL(start + adapter ‖ merged) over the same positions, in nats.
+        kl_to_start: mean KL(trained ‖ start) over the probe prompts' positions, in nats.
+        stops_rate: share of probe prompts whose greedy answer ends with a stop token in time.
+    """
+
+    objective: str
+    update: str
+    steps: int
+    best_step: int
+    num_trained_rows: int
+    start_eval_loss: float | None = None
+    final_eval_loss: float | None = None
+    start_eval_reward: float | None = None
+    final_eval_reward: float | None = None
+    tokenizer_identical: bool
+    chat_template_identical: bool
+    eos_token_id_identical: bool
+    vocab_size_identical: bool
+    tied_embeddings_survive: bool
+    finite: bool
+    has_nan: bool
+    delta_norm_relative: float
+    num_changed_tensors: int
+    num_tensors: int
+    adapter_merged_max_logit_diff: float | None = None
+    adapter_merged_mean_kl: float | None = None
+    kl_to_start: float | None = None
+    stops_rate: float | None = None
+    num_probes: int

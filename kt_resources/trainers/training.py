@@ -1,0 +1,271 @@
+"""The training program's work: load, train, save, measure. One function a phase."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kt_resources.compute.program import Progress, write_json
+from kt_resources.errors import TrainingError
+from kt_resources.trainers.arguments import checkpoint_dir, common_arguments
+from kt_resources.trainers.facts import Facts
+from kt_resources.trainers.keeper import Keeper
+from kt_resources.trainers.spec import TrainSpec
+
+if TYPE_CHECKING:
+    import torch
+
+NUM_PROBES = 4
+"""Prompts taken from the rows where the spec names no sample prompts."""
+
+
+@dataclass
+class Clock:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the block to ``name``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
+    """Train as ``spec`` says; the artifact stands in ``spec.out_dir`` when this returns.
+
+    Runs on every process under ``accelerate launch``; only the first one writes.
+
+    Raises:
+        TrainingError: rows or options that cannot be trained with.
+    """
+    clock = Clock()
+    with clock.phase("imports"):
+        _import_libraries()
+    with clock.phase("load"):
+        model, tokenizer = _load(spec)
+        before = _sample_answers(spec, model, tokenizer) if _is_first_process() else []
+        trainer = _build(spec, model, tokenizer, progress)
+    with clock.phase("train"):
+        _run(trainer, spec)
+    if not _is_first_process():
+        return {}
+    rows = trainer.rows_trained(_kept(trainer)["step"])
+    return _finish(spec, trainer, clock, before, rows)
+
+
+def _import_libraries() -> None:
+    import torch  # noqa: F401
+    import transformers
+    import trl  # noqa: F401
+
+    from kt_resources.trainers.logits import score_labelled_positions_only
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    import datasets
+
+    datasets.disable_progress_bars()
+    score_labelled_positions_only()
+
+
+def _is_first_process() -> bool:
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def load_dtype(spec: TrainSpec) -> "torch.dtype":
+    """The type in which the start model's weights are loaded."""
+    import torch
+
+    if spec.precision == "fp16":
+        return torch.float16 if spec.update.has_adapter else torch.float32
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[spec.precision]
+
+
+def _load(spec: TrainSpec) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (spec.model_dir / "config.json").is_file():
+        raise TrainingError("there is no checkpoint to start from", where=str(spec.model_dir))
+    tokenizer = AutoTokenizer.from_pretrained(spec.model_dir)
+    if tokenizer.eos_token_id is None or not tokenizer.chat_template:
+        lacks = "stop token (eos)" if tokenizer.eos_token_id is None else "chat template"
+        raise TrainingError(f"the start model has no {lacks}", where=str(spec.model_dir))
+    arguments = spec.update.load_arguments(spec.precision)
+    return AutoModelForCausalLM.from_pretrained(spec.model_dir, dtype=load_dtype(spec), **arguments), tokenizer
+
+
+def _sample_answers(spec: TrainSpec, model: Any, tokenizer: Any) -> list[str]:
+    from kt_resources.trainers.answers import greedy_answers
+
+    prompts = [[message.model_dump() for message in sample.prompt] for sample in spec.sample_prompts]
+    return [answer.text for answer in greedy_answers(model, tokenizer, prompts, spec.sample_tokens)]
+
+
+def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> Any:
+    from kt_resources.trainers.curve import Curve, Pace
+    from kt_resources.trainers.objectives.base import Ingredients
+
+    objective, limit = spec.objective, spec.optimization.max_seq_len
+    rows = objective.load(spec.train_file, tokenizer, limit)
+    held_out = objective.load(spec.validation_file, tokenizer, limit) if spec.validation_file else None
+    keeper = Keeper(spec.scratch_dir / "kept", objective.metric, objective.greater_is_better)
+    arguments = common_arguments(spec, len(rows))
+    arguments["eval_on_start"] = held_out is not None and keeper.start is None
+    ingredients = Ingredients(
+        model=model,
+        tokenizer=tokenizer,
+        train=rows,
+        validation=held_out,
+        arguments=arguments,
+        peft_config=spec.update.peft_config(),
+        loop={
+            "keeper": keeper,
+            "trainable_dtype": lambda name: spec.update.trainable_dtype(name, spec.precision),
+            "callbacks": [
+                Curve(spec.out_dir / "run" / "curve.jsonl", progress, spec.name),
+                Pace(spec.optimization, evaluates=held_out is not None),
+            ],
+        },
+        verifier=spec.verifier,
+        max_seq_len=limit,
+    )
+    return objective.build(ingredients)
+
+
+def _run(trainer: Any, spec: TrainSpec) -> None:
+    """Train from the newest complete checkpoint; hold the last weights where no held-out figure chose others."""
+    from transformers.trainer_callback import PrinterCallback
+
+    from kt_resources.trainers.checkpoints import newest_complete, remove_after
+
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = newest_complete(checkpoint_dir(spec))
+    if _is_first_process():
+        remove_after(checkpoint_dir(spec), checkpoint)
+    trainer.accelerator.wait_for_everyone()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.eval_dataset is None:
+        trainer.keep({})
+    trainer.accelerator.wait_for_everyone()
+
+
+def _kept(trainer: Any) -> dict[str, Any]:
+    kept = trainer.keeper.kept
+    if kept is None:
+        raise TrainingError("the run ended before a single step was judged", mend="train for at least one step")
+    return kept
+
+
+def _finish(spec: TrainSpec, trainer: Any, clock: Clock, before: Sequence[str], rows: list[str]) -> dict[str, Any]:
+    from kt_resources.trainers.saving import save_trained_rows
+
+    with clock.phase("save"):
+        _save(spec, trainer.keeper.folder)
+        save_trained_rows(rows, spec.out_dir / "trained_rows.parquet")
+    with clock.phase("measure"):
+        facts = _facts(spec, trainer, len(rows))
+        write_json(spec.out_dir / "facts.json", facts)
+        _write_samples(spec, before, trainer.processing_class)
+    return _result(spec, trainer, clock, facts)
+
+
+def _save(spec: TrainSpec, kept: Path) -> None:
+    from kt_resources.trainers.saving import merged_weights, moved_weights, save_adapter, save_model
+
+    if spec.update.has_adapter:
+        save_adapter(kept, spec.out_dir / "adapter")
+        weights = merged_weights(spec.model_dir, spec.out_dir / "adapter")
+    else:
+        weights = moved_weights(spec.model_dir, kept, load_dtype(spec))
+    save_model(weights, spec.model_dir, spec.out_dir / "model")
+
+
+def _facts(spec: TrainSpec, trainer: Any, num_trained_rows: int) -> dict[str, Any]:
+    from kt_resources.trainers.measure import Probes, measure
+
+    kept, start = _kept(trainer), trainer.keeper.start or {}
+    probes = Probes(_probe_prompts(spec), spec.sample_tokens)
+    facts = Facts(
+        objective=spec.objective.type,
+        update=spec.update.type,
+        steps=trainer.state.global_step,
+        best_step=kept["step"],
+        num_trained_rows=num_trained_rows,
+        start_eval_loss=start.get("eval_loss"),
+        final_eval_loss=kept["metrics"].get("eval_loss"),
+        start_eval_reward=start.get("eval_reward"),
+        final_eval_reward=kept["metrics"].get("eval_reward"),
+        **measure(spec.model_dir, spec.out_dir, probes),
+    )
+    return facts.model_dump()
+
+
+def _probe_prompts(spec: TrainSpec) -> list[list[dict[str, str]]]:
+    """The sample prompts, or the first prompts of the rows where there are none."""
+    if spec.sample_prompts:
+        return [[message.model_dump() for message in sample.prompt] for sample in spec.sample_prompts]
+    import pyarrow.parquet as pq
+
+    file = spec.validation_file or spec.train_file
+    if "prompt" not in pq.read_schema(file).names:
+        return []
+    rows = pq.read_table(file, columns=["prompt"]).slice(0, NUM_PROBES).to_pylist()
+    return [[dict(message) for message in row["prompt"]] for row in rows if row["prompt"]]
+
+
+def _write_samples(spec: TrainSpec, before: Sequence[str], tokenizer: Any) -> None:
+    """The start model's and the saved model's answers to the same prompts, side by side."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(spec.out_dir / "model", dtype=load_dtype(spec))
+    after = _sample_answers(spec, model, tokenizer)
+    samples = [
+        {**sample.model_dump(), "before": old, "after": new}
+        for sample, old, new in zip(spec.sample_prompts, before, after, strict=True)
+    ]
+    write_json(spec.out_dir / "run" / "samples.json", samples)
+
+
+def _result(spec: TrainSpec, trainer: Any, clock: Clock, facts: dict[str, Any]) -> dict[str, Any]:
+    from kt_resources.trainers.curve import Curve, total_tokens
+
+    curve = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Curve))
+    tokens = total_tokens(curve.rows)
+    here = max((int(row.get("tokens", 0)) for row in curve.rows), default=0)
+    training_s = max(clock.seconds["train"] - trainer.evaluate_seconds, 1e-9)
+    seconds = clock.seconds | {"evaluate": trainer.evaluate_seconds, "train": training_s}
+    return {
+        "name": spec.name,
+        "steps": trainer.state.global_step,
+        "best_step": facts["best_step"],
+        "num_trained_rows": facts["num_trained_rows"],
+        "tokens": tokens,
+        "tokens_per_s": round(here / training_s, 1),
+        "peak_memory_gb": round(_peak_memory_gb(), 3),
+        "device": str(trainer.args.device),
+        "processes": trainer.args.world_size,
+        "precision": spec.precision,
+        "learning_rate": spec.learning_rate,
+        "seconds": {phase: round(value, 2) for phase, value in seconds.items()},
+        "facts": facts,
+    }
+
+
+def _peak_memory_gb() -> float:
+    """The most memory held at once: of the device where there is one, else of this process."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
