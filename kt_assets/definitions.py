@@ -6,10 +6,18 @@ from pathlib import Path
 import dagster as dg
 
 from kt_assets.line import Line, build_line
-from kt_resources.compute.resources import LocalCompute, ProgramRunner
+from kt_resources.compute.resources import (
+    LocalCompute,
+    ProgramBaseLoader,
+    ProgramEvaluator,
+    ProgramGenerator,
+    ProgramMerger,
+    ProgramQuantizer,
+    ProgramTrainer,
+)
 from kt_resources.contracts.contract import load_contracts
 from kt_resources.contracts.judge import GreatExpectations
-from kt_resources.home import Home, find_home
+from kt_resources.home import Home, resolve_root
 from kt_resources.recipes.loading import RecipeFile, find_recipes
 from kt_resources.store.store import Store
 
@@ -35,16 +43,16 @@ def broken_recipe(file: RecipeFile) -> dg.AssetSpec:
 
 def resources(home: Home) -> dict[str, object]:
     """What the assets use: the store under ``home``, and programs that run under a device lease."""
-    programs = ProgramRunner(compute=LocalCompute(home=str(home.root)))
+    compute = LocalCompute(home=str(home.root))
     return {
         "store": Store(home.store),
         "contracts": GreatExpectations(),
-        "bases": programs,
-        "trainer": programs,
-        "generator": programs,
-        "merger": programs,
-        "quantizer": programs,
-        "evaluator": programs,
+        "bases": ProgramBaseLoader(compute=compute),
+        "trainer": ProgramTrainer(compute=compute),
+        "generator": ProgramGenerator(compute=compute),
+        "merger": ProgramMerger(compute=compute),
+        "quantizer": ProgramQuantizer(compute=compute),
+        "evaluator": ProgramEvaluator(compute=compute),
     }
 
 
@@ -56,7 +64,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=[checks for line in lines for checks in line.checks],
         jobs=[line.job for line in lines],
         schedules=[line.schedule for line in lines if line.schedule],
-        resources=resources(find_home()),
+        resources=resources(Home(resolve_root())),
     )
 
 

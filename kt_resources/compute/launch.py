@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,7 @@ def pipes_environment(context: Any) -> Iterator[Mapping[str, str]]:
         return
     import dagster as dg
 
+    warnings.filterwarnings("ignore", message=".*expected_writer_count", category=dg.PreviewWarning)
     with dg.open_pipes_session(
         context=context,
         context_injector=dg.PipesTempFileContextInjector(),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kt_resources.compute import tether
+from kt_resources.compute.tether import MARK
 
-MARK = "KT_PROGRAM_MARK"
 POLL_S = 0.05
 SWEEPS = 20
 GRACE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0))

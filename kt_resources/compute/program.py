@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from kt_resources.compute.tether import die_with_parent
+from kt_resources.compute.tether import MARK, die_with_parent
 from kt_resources.errors import KtError
 from kt_resources.strict import Strict
 
@@ -45,6 +46,9 @@ class ProgramSpec(Strict):
 
 
 S = TypeVar("S", bound=ProgramSpec)
+
+ORPHAN_GRACE_S = 20.0
+"""How long a program may take to end once the process that launched it is gone; then it kills itself."""
 
 
 class Progress:
@@ -98,6 +102,25 @@ def _pipes_if_launched() -> Iterator[Any]:
         yield pipes
 
 
+def end_with_parent() -> None:
+    """Tie a launched program to its launcher: SIGTERM when that dies, SIGKILL to our group if we then do not end.
+
+    The second holds even where the main thread is stuck in native code. Programs started by hand are left alone.
+    """
+    parent = os.getppid()
+    die_with_parent(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        if sys.platform != "linux":
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_GRACE_S)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run_program(spec_class: type[S], work: Callable[[S, Progress], dict[str, Any]]) -> None:
     """Entry point of every program: parse ``--spec``, call ``work``, write ``run/result.json``.
 
@@ -111,8 +134,8 @@ def run_program(spec_class: type[S], work: Callable[[S, Progress], dict[str, Any
         spec = spec_class.model_validate_json(spec_file.read_text())
     except (OSError, ValidationError) as error:
         sys.exit(f"{spec_file}: not a spec of this program: {error}")
-    if "LOCAL_RANK" in os.environ:  # a worker leads its own session: tie it to the launcher, as that is tied to us
-        die_with_parent(os.getppid())
+    if MARK in os.environ:
+        end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for folder in (spec.out_dir / "run", spec.scratch_dir):
         folder.mkdir(parents=True, exist_ok=True)

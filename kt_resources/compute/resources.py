@@ -42,6 +42,16 @@ class Program(dg.ConfigurableResource):
         return self.compute.launch(self.module, spec, needs, context)
 
 
+class ProgramBaseLoader(Program):
+    """Turns a base model into a checkpoint in a program of its own."""
+
+    module: str = "kt_resources.bases"
+
+    def load(self, spec: ProgramSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
+        """Load, check and save it; the facts of the checkpoint."""
+        return self.run(spec, needs, context)
+
+
 class ProgramTrainer(Program):
     """Trains in a program of its own."""
 

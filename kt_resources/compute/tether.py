@@ -11,6 +11,9 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 
+MARK = "KT_PROGRAM_MARK"
+"""Environment variable that every process of a launched program inherits, with a value of its own for each launch."""
+
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel send us SIGTERM when our parent dies; exit at once where it is not ``parent`` any more."""

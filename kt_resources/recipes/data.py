@@ -216,7 +216,8 @@ class Mix(Strict):
 
     Attributes:
         weights: share of each source (``synthetic`` among them) of the rows.
-        num_rows: rows in all, validation included; None takes as many as the weights allow.
+        num_rows: rows in all, validation included; None takes all rows of the heaviest source, and of the others
+            what their weights ask beside it. A source that runs short is told, and not made up for.
         validation_fraction: share of the prompts held out.
         max_seq_len: rows of more tokens are dropped and counted, never cut.
     """

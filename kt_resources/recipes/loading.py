@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from kt_resources.errors import RecipeError
-from kt_resources.recipes.recipe import Recipe
+from kt_resources.recipes.recipe import Problem, Recipe, RecipeProblems
 
 RECIPE = "recipe.yaml"
 
@@ -37,11 +37,11 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: no such file, not YAML, or not a recipe; it names file:line, what was given and what is allowed.
     """
-    from dagster_shared.yaml_utils import parse_yaml_with_source_position
+    from dagster_shared.yaml_utils import try_parse_yaml_with_source_position
 
     try:
         text = path.read_text(encoding="utf-8")
-        parsed = parse_yaml_with_source_position(text, str(path))
+        parsed = try_parse_yaml_with_source_position(text, str(path))
     except OSError as error:
         raise RecipeError("no such recipe", where=str(path), mend="`kt validate` lists the recipes there are") from error
     except UnicodeDecodeError as error:
@@ -78,17 +78,29 @@ def find_recipes(folders: Sequence[Path]) -> list[RecipeFile]:
 
 
 def _mistake(path: Path, error: ValidationError, tree: Any) -> RecipeError:
-    """The first few problems, each with its line; the mend of the first."""
+    """The first few problems, each with its line."""
     told = []
-    for problem in error.errors()[:6]:
-        keys, position = _closest(tree, problem["loc"])
+    for keys, words in _problems(error)[:6]:
+        shown, position = _closest(tree, keys)
         line = position.start.line if position else 1
-        told.append((line, ".".join(map(str, keys)) or "recipe", _in_words(problem)))
+        told.append((line, ".".join(map(str, shown)) or "recipe", words))
     first = told[0]
     more = "".join(f"\n  {path}:{line}: {field}: {words}" for line, field, words in told[1:])
     return RecipeError(
         f"{first[1]}: {first[2]}{more}", where=f"{path}:{first[0]}", mend="correct it and run `kt validate` again"
     )
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    """Every problem with its path; those that a recipe found in its own references are told one by one."""
+    found = []
+    for problem in error.errors():
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, RecipeProblems):
+            found += cause.problems
+        else:
+            found.append(Problem(tuple(problem["loc"]), _in_words(problem)))
+    return found
 
 
 def _closest(tree: Any, keys: Sequence[Any]) -> tuple[list[Any], Any]:

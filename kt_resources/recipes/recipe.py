@@ -1,13 +1,13 @@
 """A recipe: what one model line is made of. Sparse YAML for people; this schema fills in the rest."""
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
 from kt_resources.compute.needs import Needs
 from kt_resources.evaluators.config import Evaluation
-from kt_resources.mergers.methods import MergeMethod
+from kt_resources.mergers.methods import MergeMethod, problem_with_inputs
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.recipes.base_model import BaseModelSource
 from kt_resources.recipes.data import SYNTHETIC, Data, Dataset, EvalData, OnPolicyPairs, generated_tasks, shared_seeds
@@ -21,6 +21,21 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 BASE = "base_model"
 ROWS = {"mix": "tokenized", "on_policy_pairs": "preference_pairs", "prompts": "prompts"}
 """What each type of dataset holds; an objective says which of them it learns from."""
+
+
+class Problem(NamedTuple):
+    """A part of a recipe that refers to what is not there: its path in the recipe, and what is wrong."""
+
+    path: tuple[str | int, ...]
+    words: str
+
+
+class RecipeProblems(ValueError):
+    """All problems of a recipe at once."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{'.'.join(map(str, path))}: {words}" for path, words in problems))
 
 
 class Step(Strict):
@@ -46,11 +61,29 @@ class Step(Strict):
 
 
 class Merge(Strict):
-    """Compose the models of several steps that share the base model."""
+    """Compose the models of several steps that share the base model.
+
+    A recipe writes the method's own options beside its name: ``{method: ties, inputs: [a, b], density: 0.6}``.
+    """
 
     inputs: tuple[Name, ...] = Field(min_length=2)
     method: MergeMethod
     resources: Needs = Needs()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_beside_the_name(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("method"), str):
+            return value
+        own = {key: item for key, item in value.items() if key in cls.model_fields}
+        options = {key: item for key, item in value.items() if key not in cls.model_fields}
+        return own | {"method": {"method": value["method"], **options}}
+
+    @model_validator(mode="after")
+    def _method_takes_these_inputs(self) -> "Merge":
+        if problem := problem_with_inputs(self.method, self.inputs):
+            raise ValueError(problem)
+        return self
 
 
 class Quantize(Strict):
@@ -99,10 +132,10 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _refers_to_what_is_there(self) -> "Recipe":
-        problems = [*self._step_problems(), *self._dataset_problems(), *self._merge_problems()]
-        problems += shared_seeds(generated_tasks(self.data, self.eval_tasks))
-        if problems:
-            raise ValueError("; ".join(problems))
+        found = [*self._step_problems(), *self._dataset_problems(), *self._merge_problems(), *self._gate_problems()]
+        shared = shared_seeds(generated_tasks(self.data, self.eval_tasks))
+        if problems := found + [Problem(("eval_tasks",), words) for words in shared]:
+            raise RecipeProblems(problems)
         return self
 
     def step(self, name: str) -> Step:
@@ -116,40 +149,57 @@ class Recipe(Strict):
             return "merged_model" if self.quantize.input == "merged" else self.step(self.quantize.input).asset
         return "merged_model" if self.merge else self.training[-1].asset
 
-    def _step_problems(self) -> Iterable[str]:
+    def _step_problems(self) -> Iterable[Problem]:
         known = [BASE]
         for index, step in enumerate(self.training):
-            place = f"training[{index}] ({step.name})"
+            path = ("training", index)
             if step.name in known:
-                yield f"{place}: two steps have this name"
+                yield Problem((*path, "name"), f"two steps have this name: {step.name!r}")
             if step.start not in known:
-                yield f"{place}: start {step.start!r} is no earlier step; there are {', '.join(known)}"
-            dataset = self.datasets.get(step.data)
-            if dataset is None:
-                yield f"{place}: data {step.data!r} is no dataset; there are {', '.join(self.datasets)}"
-            elif ROWS[dataset.type] != step.objective.rows:
-                has, wants = ROWS[dataset.type], step.objective.rows
-                yield f"{place}: objective {step.objective.type} learns from {wants}, {step.data} holds {has}"
-            elif isinstance(dataset, OnPolicyPairs) and dataset.policy not in known:
-                yield f"{place}: its data are sampled from {dataset.policy!r}, which is no earlier step"
+                there = ", ".join(known)
+                yield Problem((*path, "start"), f"start {step.start!r} is no earlier step; there are {there}")
+            yield from self._step_data_problems((*path, "data"), step, known)
             known.append(step.name)
 
-    def _dataset_problems(self) -> Iterable[str]:
+    def _step_data_problems(self, path: tuple[str | int, ...], step: Step, known: Sequence[str]) -> Iterable[Problem]:
+        dataset = self.datasets.get(step.data)
+        if dataset is None:
+            yield Problem(path, f"data {step.data!r} is no dataset; there are {', '.join(self.datasets)}")
+        elif ROWS[dataset.type] != step.objective.rows:
+            has, wants = ROWS[dataset.type], step.objective.rows
+            yield Problem(path, f"objective {step.objective.type} learns from {wants}, {step.data} holds {has}")
+        elif isinstance(dataset, OnPolicyPairs) and dataset.policy not in known:
+            yield Problem(path, f"its pairs are sampled from {dataset.policy!r}, which is no earlier step")
+
+    def _dataset_problems(self) -> Iterable[Problem]:
         steps, sources = {step.name for step in self.training}, {source.name for source in self.data.sources}
         for name, dataset in self.datasets.items():
             for source in source_names(dataset):
                 if source not in sources | {SYNTHETIC}:
-                    yield f"datasets.{name}: {source!r} is no source; there are {', '.join(sorted(sources))}"
+                    words = f"{source!r} is no source; there are {', '.join(sorted(sources | {SYNTHETIC}))}"
+                    yield Problem(("datasets", name), words)
             if isinstance(dataset, OnPolicyPairs) and dataset.policy not in steps | {BASE}:
-                yield f"datasets.{name}: policy {dataset.policy!r} is no step; there are {', '.join(sorted(steps))}"
+                words = f"policy {dataset.policy!r} is no step; there are {', '.join(sorted(steps))}"
+                yield Problem(("datasets", name, "policy"), words)
 
-    def _merge_problems(self) -> Iterable[str]:
+    def _merge_problems(self) -> Iterable[Problem]:
         names = {step.name for step in self.training}
         for name in self.merge.inputs if self.merge else ():
             if name not in names:
-                yield f"merge.inputs: {name!r} is no step; there are {', '.join(sorted(names))}"
+                yield Problem(("merge", "inputs"), f"{name!r} is no step; there are {', '.join(sorted(names))}")
         if self.quantize.input and self.quantize.input not in names | {"merged"}:
-            yield f"quantize.input: {self.quantize.input!r} is no step; there are {', '.join(sorted(names))}, merged"
+            words = f"{self.quantize.input!r} is no step; there are {', '.join(sorted(names))}, merged"
+            yield Problem(("quantize", "input"), words)
+
+    def _gate_problems(self) -> Iterable[Problem]:
+        assets = [BASE, *(step.asset for step in self.training), "merged_model", *self.quantize.assets]
+        known = {*assets, *(step.name for step in self.training), "majority_answer"}
+        for index, gate in enumerate(self.evaluate.gates):
+            for field in ("model", "baseline"):
+                value = getattr(gate, field)
+                if value is not None and value not in known:
+                    words = f"{value!r} is no model of the line; there are {', '.join(assets)}"
+                    yield Problem(("evaluate", "gates", index, field), words)
 
 
 def source_names(dataset: Dataset) -> tuple[str, ...]:

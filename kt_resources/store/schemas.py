@@ -44,7 +44,7 @@ def example_row(
 
 
 def changed_row(row: Mapping[str, Any], **changes: Any) -> Row:
-    """``row`` with other content: a new id, and the old row as its only parent. The same row where the id stays."""
+    """``row`` with other values; where its id changes by that, the old row is its only parent."""
     kept = {name: row[name] for name in (*SHARED, "prompt", "completion")} | changes
     new = example_row(kept.pop("prompt"), kept.pop("completion"), **kept)
     return new if new["id"] == row["id"] else new | {"parents": [row["id"]]}

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 
-from kt_resources.compute.program import Progress, ProgramSpec, run_program, write_json
+from kt_resources.compute import program
+from kt_resources.compute.program import ProgramSpec, Progress, run_program, write_json
 from kt_resources.errors import TrainingError
 
 
@@ -34,6 +35,7 @@ def work(spec: SampleSpec, progress: Progress) -> dict:
 def sleep(spec: SampleSpec) -> None:
     """Sleep beside a child that has left our process group, as torch's elastic workers do."""
     if spec.act == "stubborn":
+        program.ORPHAN_GRACE_S = 0.3
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)

@@ -46,7 +46,7 @@ def test_eight_faked_devices_and_the_cpu() -> None:
 
 
 def test_a_wrong_description_is_refused_by_name() -> None:
-    with pytest.raises(ComputeError, match="KT_FAKE_DEVICES.*'tpu:4'"):
+    with pytest.raises(ComputeError, match=r"KT_FAKE_DEVICES.*'tpu:4'"):
         fake_devices("cuda:1x80,tpu:4")
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -112,10 +113,8 @@ def test_out_of_memory_says_what_to_lower(launcher, tmp_path, act, what) -> None
 
 def test_the_lease_is_free_again_whatever_happened(launcher, tmp_path) -> None:
     for act in ("succeed", "mistake", "crash", "killed"):
-        try:
+        with contextlib.suppress(ComputeError, TrainingError):
             launcher.launch(MODULE, spec(tmp_path, act), Needs())
-        except (ComputeError, TrainingError):
-            pass
         with lease(launcher.leases, ONE, Needs(), timeout_s=0):
             pass
 
@@ -136,12 +135,13 @@ def test_an_interrupt_leaves_no_process_and_no_lease(launcher, tmp_path, monkeyp
         pass
 
 
-def test_the_program_dies_with_a_killed_parent(tmp_path) -> None:
+@pytest.mark.parametrize("act", ["sleep", "stubborn"])
+def test_the_program_dies_with_a_killed_parent(tmp_path, act) -> None:
     code = f"""
         from pathlib import Path
         from test_launch import ONE, Launcher, Needs, spec
         tmp = Path({str(tmp_path)!r})
-        Launcher(tmp / "leases", ONE).launch({MODULE!r}, spec(tmp, "sleep"), Needs())
+        Launcher(tmp / "leases", ONE).launch({MODULE!r}, spec(tmp, {act!r}), Needs())
     """
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
     program, grandchild = pids_of(tmp_path / "scratch")

@@ -1,0 +1,98 @@
+"""Recipe-facing options of the evaluation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kt_resources.compute.needs import Needs
+from kt_resources.generators.config import Engine
+from kt_resources.strict import Strict
+
+Severity = Literal["error", "warn"]
+
+
+class Perplexity(Strict):
+    """Perplexity on general text: what the model forgot.
+
+    Attributes:
+        enabled: whether it is measured.
+        max_words: how much of the general text is read, in whole passages; words, not tokens, so that models with
+            different tokenizers read the same text.
+    """
+
+    enabled: bool = True
+    max_words: int = Field(1500, ge=50)
+
+
+class Bootstrap(Strict):
+    """Percentile bootstrap of every metric's 95 % interval, resampling items.
+
+    Attributes:
+        resamples: how many times the items are drawn anew.
+        seed: seed of the draws.
+    """
+
+    resamples: int = Field(1000, ge=100)
+    seed: int = 0
+    level: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Gate(Strict):
+    """A threshold on one model's metric, or on its gain over a baseline on the same items.
+
+    Attributes:
+        metric: ``accuracy``, ``accuracy/<family>``, ``word_perplexity``, ``token_perplexity`` or ``stops``.
+        model: a model of the line by its asset (``gguf_model``) or step (``grpo``).
+        baseline: the model that ``min_gain`` compares with, or ``majority_answer`` (always the family's commonest
+            answer).
+        min, max: bounds on the model's own value.
+        min_gain: least value of model − baseline.
+        bound: ``value`` compares the measured figure, ``low`` the worse end of its interval: surer, and stricter.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    metric: str = "accuracy"
+    model: str = "gguf_model"
+    baseline: str | None = None
+    min: float | None = None
+    max: float | None = None
+    min_gain: float | None = None
+    bound: Literal["value", "low"] = "value"
+    severity: Severity = "error"
+
+    @model_validator(mode="after")
+    def _says_what_it_asks(self) -> "Gate":
+        if self.min is None and self.max is None and self.min_gain is None:
+            raise ValueError(f"gate {self.name} asks nothing: give min, max or min_gain")
+        if (self.min_gain is None) != (self.baseline is None):
+            raise ValueError(f"gate {self.name}: min_gain and baseline come together")
+        return self
+
+
+class Evaluation(Strict):
+    """How every model of the line is evaluated: the same prompts, greedy answers, the tasks' own scorers.
+
+    Attributes:
+        tasks: families of ``eval_tasks``; all of them where none is named.
+        num_items: at most so many items a family; all where it is not given.
+        max_new_tokens: longest answer, in tokens.
+        batch_size: how many prompts are answered together.
+    """
+
+    tasks: tuple[str, ...] = ()
+    num_items: int | None = Field(None, ge=1)
+    max_new_tokens: int = Field(128, ge=1)
+    batch_size: int = Field(32, ge=1)
+    engine: Engine = "auto"
+    perplexity: Perplexity = Perplexity()
+    bootstrap: Bootstrap = Bootstrap()
+    gates: Annotated[tuple[Gate, ...], Field(max_length=100)] = ()
+    num_samples: int = Field(6, ge=0, le=100, description="held-out prompts shown in the report, with every answer")
+    resources: Needs = Needs()
+
+    @model_validator(mode="after")
+    def _gate_names_differ(self) -> "Evaluation":
+        names = [gate.name for gate in self.gates]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two gates share a name: {', '.join(names)}")
+        return self

@@ -1,0 +1,74 @@
+"""Gates: the recipe's thresholds, judged on measured metrics and paired differences."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kt_resources.errors import EvaluateError
+from kt_resources.evaluators.bootstrap import Metric
+from kt_resources.evaluators.config import Gate, Severity
+from kt_resources.strict import Strict
+
+MAJORITY = "majority_answer"
+LOWER_IS_BETTER = ("word_perplexity", "token_perplexity")
+
+Gain = Callable[[str, str, str], Metric]
+"""``(metric, model, baseline) -> `` interval of model - baseline on the same items."""
+
+
+class GateVerdict(Strict):
+    """Whether one gate is passed, and what was seen."""
+
+    name: str
+    passed: bool
+    severity: Severity
+    observed: str
+
+
+def judge_gates(gates: Sequence[Gate], models: Sequence[Mapping[str, Any]], gain: Gain) -> list[GateVerdict]:
+    """One verdict a gate.
+
+    Args:
+        models: rows with ``asset``, ``step`` and ``metrics`` (name → :class:`Metric`).
+        gain: measures a difference; called for gates with ``min_gain``.
+
+    Raises:
+        EvaluateError: a gate names a model or a metric that was not measured.
+    """
+    return [_judge(gate, models, gain) for gate in gates]
+
+
+def find_model(models: Sequence[Mapping[str, Any]], name: str, gate: str) -> Mapping[str, Any]:
+    """The model whose asset or step is ``name``; EvaluateError lists what there is."""
+    for model in models:
+        if name in (model["asset"], model["step"]):
+            return model
+    there = ", ".join(f"{model['asset']} ({model['step']})" for model in models)
+    mend = f"name one of: {there}"
+    raise EvaluateError(f"no model {name!r} was evaluated", where=f"evaluate.gates: {gate}", mend=mend)
+
+
+def _judge(gate: Gate, models: Sequence[Mapping[str, Any]], gain: Gain) -> GateVerdict:
+    model = find_model(models, gate.model, gate.name)
+    metric = model["metrics"].get(gate.metric)
+    if metric is None:
+        mend = f"name one of: {', '.join(model['metrics'])}"
+        raise EvaluateError(f"no metric {gate.metric!r}", where=f"evaluate.gates: {gate.name}", mend=mend)
+    worse_end = gate.bound == "low"
+    told, passed = [_told(f"{model['asset']} {gate.metric}", metric)], True
+    if gate.min is not None:
+        passed &= (metric.low if worse_end else metric.value) >= gate.min
+        told.append(f"asked ≥ {gate.min:g}")
+    if gate.max is not None:
+        passed &= (metric.high if worse_end else metric.value) <= gate.max
+        told.append(f"asked ≤ {gate.max:g}")
+    if gate.min_gain is not None and gate.baseline is not None:
+        if gate.baseline != MAJORITY:
+            find_model(models, gate.baseline, gate.name)
+        difference = gain(gate.metric, gate.model, gate.baseline)
+        passed &= (difference.low if worse_end else difference.value) >= gate.min_gain
+        told += [_told(f"gain over {gate.baseline}", difference), f"asked ≥ {gate.min_gain:g}"]
+    return GateVerdict(name=gate.name, passed=bool(passed), severity=gate.severity, observed="; ".join(told))
+
+
+def _told(what: str, metric: Metric) -> str:
+    return f"{what} {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}] on {metric.n}"

@@ -1,0 +1,108 @@
+"""A bad recipe is refused with file, line, what was given and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from kt_resources.errors import RecipeError
+from kt_resources.recipes.loading import find_recipes, load_recipe
+
+GOOD = """\
+line: mine
+base_model: {random: llama}
+verifier: {type: reasoning_gym}
+data:
+  sources:
+    - {name: train, type: reasoning_gym, num_rows: 20, seed: 1}
+    - {name: pairs, type: reasoning_gym, purpose: preference, num_rows: 20, seed: 2}
+datasets:
+  mix: {type: mix, weights: {train: 1.0}}
+  pairs: {type: on_policy_pairs, policy: sft}
+training:
+  - {name: sft, data: mix, objective: {type: sft}, update: {type: lora}}
+  - {name: dpo, start: sft, data: pairs, objective: {type: dpo}, update: {type: lora}}
+"""
+
+
+def write(folder: Path, text: str, line: str = "mine") -> Path:
+    path = folder / line / "recipe.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_sparse_recipe_gets_every_default(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert recipe.step("sft").update.r == 16
+    assert recipe.quantize.targets[0].quant == "Q4_K_M"
+    assert recipe.shipped == "dpo_model"
+    assert list(recipe.quantize.assets) == ["gguf_model"]
+
+
+MISTAKES = {
+    "unknown key": ("line: mine\n", "line: mine\ncolour: red\n", 2, "colour: no such key"),
+    "unknown nested key": ("seed: 1}", "seed: 1, rows: 3}", 6, "no such key"),
+    "wrong type": ("num_rows: 20, seed: 1", "num_rows: many, seed: 1", 6, "given 'many'"),
+    "out of bounds": ("num_rows: 20, seed: 1", "num_rows: 0, seed: 1", 6, "greater than or equal to 1"),
+    "unknown objective": ("objective: {type: sft}", "objective: {type: sfd}", 12, "did you mean 'sft'"),
+    "unknown verifier": ("type: reasoning_gym}\ndata", "type: magic}\ndata", 3, "'magic' is none of"),
+    "missing key": ("base_model: {random: llama}\n", "", 1, "base_model: is required"),
+    "unknown start": ("start: sft, data: pairs", "start: sftt, data: pairs", 13, "start 'sftt' is no earlier step"),
+    "unknown data": ("name: sft, data: mix", "name: sft, data: mixx", 12, "data 'mixx' is no dataset"),
+    "unknown source": ("weights: {train: 1.0}", "weights: {trains: 1.0}", 9, "'trains' is no source"),
+    "unknown policy": ("policy: sft", "policy: grpo", 10, "policy 'grpo' is no step"),
+    "wrong rows": ("data: pairs, objective: {type: dpo}", "data: mix, objective: {type: dpo}", 13, "learns from preference_pairs"),
+    "two steps of a name": ("name: dpo", "name: sft", 13, "two steps have this name"),
+    "same seed": ("num_rows: 20, seed: 2", "num_rows: 20, seed: 1", 4, "seed 1"),
+    "evaluation's seed": ("num_rows: 20, seed: 2", "num_rows: 20, seed: 1000", 1, "evaluation"),
+    "unpinned hub model": ("{random: llama}", "{hub: a/b, revision: main}", 2, "base_model"),
+    "no kind of base model": ("{random: llama}", "{path: x}", 2, "name one of: package"),
+    "merge of an unknown step": ("training:", "merge: {method: ties, inputs: [sft, x]}\ntraining:", 11, "'x' is no step"),
+    "slerp of three": ("training:", "merge: {method: slerp, inputs: [sft, dpo, sft]}\ntraining:", 11, "exactly 2"),
+    "unknown quant": ("training:", "quantize: {targets: [{quant: Q9_Z}]}\ntraining:", 11, "Q9_Z"),
+    "gate on no model": ("training:", "evaluate: {gates: [{name: g, model: rl, min: 0}]}\ntraining:", 11, "no model of the line"),
+    "cron of four fields": ("training:", 'retrain: {cron: "0 3 * *"}\ntraining:', 11, "five fields"),
+    "a line with a dash": ("line: mine", "line: my-line", 1, "given 'my-line'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_names_its_line_and_what_is_allowed(mistake: str, tmp_path: Path) -> None:
+    old, new, line, told = MISTAKES[mistake]
+    assert GOOD.count(old) >= 1
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert told in str(error.value)
+    assert f"{path}:{line}:" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "is empty"), (b"a: [1", "is not YAML"), (b"\xff\xfe\x00", "UTF-8"), (b"- 1\n- 2\n", "is empty")],
+)
+def test_a_file_that_is_no_recipe_says_so(content: bytes, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=told):
+        load_recipe(path)
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such recipe"):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_broken_recipe_leaves_the_others(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, "good")
+    write(tmp_path, "line: 3", "bad")
+    files = {file.line: file for file in find_recipes([tmp_path])}
+    assert files["mine"].recipe is not None
+    assert files["bad"].recipe is None and files["bad"].error is not None
+
+
+def test_two_recipes_of_one_line_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, "a"), write(tmp_path, GOOD, "b")
+    first, second = find_recipes([tmp_path])
+    assert first.recipe is not None and first.path.parent.name == "a"
+    assert second.recipe is None and "also made by" in str(second.error)
