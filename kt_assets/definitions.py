@@ -31,7 +31,7 @@ def recipe_folders() -> list[Path]:
 def load_lines() -> tuple[list[Line], list[RecipeFile]]:
     """The lines of all recipes that parse, and the recipe files that do not, each with its error."""
     contracts, files = load_contracts(), find_recipes(recipe_folders())
-    lines = [build_line(file.recipe, contracts) for file in files if file.recipe]
+    lines = [build_line(file.recipe, contracts, file.path.parent) for file in files if file.recipe]
     return lines, [file for file in files if file.recipe is None]
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 
@@ -10,7 +11,7 @@ from kt_assets.checks import contract_checks
 from kt_assets.curation.assets import curated_examples, curation_config
 from kt_assets.evaluate.assets import evaluation_config, evaluation_report
 from kt_assets.merge.assets import merge_config, merged_model
-from kt_assets.mix.assets import mix_config, prompts_config, rl_prompts, training_mix
+from kt_assets.mix.assets import prompts_config, rl_prompts, training_mix
 from kt_assets.quantize.assets import gguf_model, quantize_config
 from kt_assets.sources.assets import (
     base_config,
@@ -38,6 +39,7 @@ class Line:
 
     recipe: Recipe
     contracts: Mapping[str, Contract]
+    folder: Path
     stages: dict[str, Stage] = field(default_factory=dict)
     assets: list[dg.AssetsDefinition] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
@@ -98,15 +100,20 @@ class Line:
             parents={role: self.stages[parent] for role, parent in parents.items()},
             contract=self.contracts[contract] if contract else None,
             needs=needs,
+            folder=self.folder,
             description=(factory.__doc__ or "").strip(),
         )
         self.stages[name] = stage
         self.assets.append(factory(stage))
 
 
-def build_line(recipe: Recipe, contracts: Mapping[str, Contract]) -> Line:
-    """The line that ``recipe`` describes: data flows from ``base_model`` and ``raw_examples`` to the report."""
-    line = Line(recipe, contracts)
+def build_line(recipe: Recipe, contracts: Mapping[str, Contract], folder: Path) -> Line:
+    """The line that ``recipe`` describes: data flows from ``base_model`` and ``raw_examples`` to the report.
+
+    Args:
+        folder: the recipe's folder, from which its files' paths count.
+    """
+    line = Line(recipe, contracts, folder)
     _add_data(line)
     for step in recipe.training:
         _add_dataset(line, step.data)
@@ -121,7 +128,7 @@ def build_line(recipe: Recipe, contracts: Mapping[str, Contract]) -> Line:
 def _add_data(line: Line) -> None:
     recipe = line.recipe
     line.add(BASE, base_model, base_config(recipe), {}, "base_model", Needs())
-    line.add("raw_examples", raw_examples, raw_config(recipe), {}, "raw_examples")
+    line.add("raw_examples", raw_examples, raw_config(recipe, line.folder), {}, "raw_examples")
     line.add("eval_tasks", eval_tasks, eval_config(recipe), {}, "eval_tasks")
     parents = {"raw": "raw_examples", "evaluation": "eval_tasks", "base": BASE}
     line.add("curated_examples", curated_examples, curation_config(recipe), parents, "curated_examples")
@@ -146,12 +153,12 @@ def _add_dataset(line: Line, name: str) -> None:
         parents = {"curated": "curated_examples", "base": BASE}
         if SYNTHETIC in dataset.weights:
             parents["synthetic"] = "synthetic_examples"
-        line.add(name, training_mix, mix_config(recipe, dataset), parents, "training_mix")
+        line.add(name, training_mix, dataset, parents, "training_mix")
     elif dataset.type == "on_policy_pairs":
         parents = {"curated": "curated_examples", "policy": _model(recipe, dataset.policy)}
         line.add(name, preference_pairs, pairs_config(recipe, dataset), parents, "preference_pairs", Needs())
     else:
-        line.add(name, rl_prompts, prompts_config(dataset), {"curated": "curated_examples"}, "rl_prompts")
+        line.add(name, rl_prompts, prompts_config(recipe, dataset), {"curated": "curated_examples"}, "rl_prompts")
 
 
 def _model(recipe: Recipe, step: str) -> str:

@@ -34,6 +34,7 @@ class Stage:
         parents: by the name that ``make`` gives them.
         contract: what the artifact must keep before another stage may read it.
         needs: the devices that its program leases; None for stages that hold none.
+        folder: the recipe's folder, from which relative paths of its files count.
     """
 
     line: str
@@ -45,6 +46,7 @@ class Stage:
     contract: Contract | None = None
     needs: Needs | None = None
     description: str = ""
+    folder: Path | None = None
     kinds: tuple[str, ...] = ()
 
     @property
@@ -152,7 +154,8 @@ class Work:
 
     @property
     def needs(self) -> Needs:
-        return self.stage.needs or Needs()
+        """What the program leases: the recipe's declaration, as the Launchpad may have changed it."""
+        return getattr(self.config, "resources", None) or self.stage.needs or Needs()
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,12 @@ class Made:
     facts: dict[str, Any] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     own_work_seconds: float = 0.0
+
+    @classmethod
+    def of_program(cls, result: Mapping[str, Any], facts: Mapping[str, Any], shown: dict[str, str]) -> "Made":
+        """What a program's ``result`` tells: ``facts`` with its lease and speed beside them, its wall time as own work."""
+        compute = result.get("compute", {})
+        return cls(dict(facts) | {"compute": compute}, shown, compute.get("wall_s", 0.0))
 
 
 def materialize_result(artifact: Artifact) -> dg.MaterializeResult:

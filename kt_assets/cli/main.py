@@ -1,25 +1,17 @@
 """The ``kt`` command: a thin face; all of it can be done from the Dagster UI."""
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
+from kt_resources.compute.environment import be_quiet
 from kt_resources.errors import KtError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 LineName = Annotated[str | None, typer.Argument(metavar="[LINE]", help="The model line; default: arithmetic.")]
-QUIET_LIBRARIES = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "DAGSTER_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-
-
 @app.command()
 def run(
     line: LineName = None,
@@ -47,14 +39,14 @@ def validate(
 @app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; the default is reachable from here only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; the next free one where it is taken.")] = 3000,
-    token: Annotated[str | None, typer.Option(envvar="KT_UI_TOKEN", help="Ask visitors for this token.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; default 3000, or a free one where that is taken.")] = None,
+    token: Annotated[str, typer.Option(envvar="KT_UI_TOKEN", help="Ask every browser for this once.")] = "",
 ) -> None:
     """Open the Dagster UI, hardened, with the daemon that runs schedules."""
     from kt_assets.cli.ui import serve_ui
     from kt_resources.home import ensure_home
 
-    raise typer.Exit(serve_ui(ensure_home(), host, port, token))
+    serve_ui(ensure_home(), host, port, token)
 
 
 @app.command()
@@ -103,8 +95,7 @@ def doctor(as_json: Json = False) -> None:
 
 def main() -> None:
     """Entry point: a person's mistake ends in its message and exit code 1, without a stack trace."""
-    for name, value in QUIET_LIBRARIES.items():
-        os.environ.setdefault(name, value)
+    be_quiet()
     try:
         app()
     except KtError as error:

@@ -1,16 +1,17 @@
 """The curation room: raw rows become rows worth training on; every removed row is kept with its reason."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
 
-from kt_assets.curation.pipeline import Curated, curate
+from kt_assets.curation.emails import mask_row
+from kt_assets.curation.pipeline import Curated, curate, reasons_table
 from kt_assets.stage import Made, Stage, Work
+from kt_resources.compute.program import write_json
 from kt_resources.recipes.data import Curation, Purpose, overlaps
 from kt_resources.recipes.recipe import Recipe
-from kt_resources.store.schemas import Row, prompt_key, prompt_text
+from kt_resources.store.schemas import Row, prompt_key
 from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows, write_rows
 from kt_resources.tokenizing import load_tokenizer
@@ -45,12 +46,14 @@ def make_curated(work: Work) -> Made:
     raw = read_rows(work.inputs["raw"].path("examples.parquet"))
     held_out = read_rows(work.inputs["evaluation"].path("items.parquet"))
     tokenizer = load_tokenizer(work.inputs["base"].path("model"))
-    curated = curate(raw, held_out, token_counter(tokenizer), work.config)
+    config: CurationConfig = work.config
+    curated = curate(raw, held_out, token_counter(tokenizer), config, config.purposes)
     write_rows(work.out / "examples.parquet", curated.kept, "example")
     write_rows(work.out / "removed.parquet", curated.removed, "removed")
-    facts = curation_facts(raw, held_out, curated, work.config.purposes)
-    (work.out / "facts.json").write_text(json.dumps(facts))
-    return Made(facts | {"removed": curated.counts}, {"what was removed, and why": reasons_table(len(raw), curated)})
+    facts = curation_facts(raw, held_out, curated, config.purposes)
+    write_json(work.out / "facts.json", facts)
+    removed = {"removed": curated.counts_by_reason, "num_emails_masked": curated.num_addresses}
+    return Made(facts | removed, {"what was removed, and why": reasons_table(curated)})
 
 
 def token_counter(tokenizer: Any) -> Callable[[Row], int]:
@@ -76,19 +79,12 @@ def curation_facts(
         "num_kept": len(curated.kept),
         "num_unaccounted": len(raw) - len(curated.kept) - len(curated.removed),
         "kept_fraction": len(curated.kept) / max(len(raw), 1),
-        "num_emails_masked": curated.num_masked,
-        "num_emails_left": sum("@" in text and has_email(text) for text in map(_all_text, curated.kept)),
+        "num_emails_left": sum(mask_row(row)[1] for row in curated.kept),
         "num_prompts_shared_with_evaluation": len(evaluated & set().union(*by_purpose.values())),
         "num_prompts_shared_between_purposes": sum(len(shared) for _, _, shared in overlaps(by_purpose)),
     }
 
 
-def reasons_table(num_raw: int, curated: Curated) -> str:
-    """A markdown table: reason, rows, an example."""
-    lines = ["| reason | rows | for example |", "|---|---:|---|"]
-    for reason, count in sorted(curated.counts.items(), key=lambda item: -item[1]):
-        example = next(row for row in curated.removed if row["reason"] == reason)
-        shown = " ".join(prompt_text(example).split())[:80].replace("|", "\\|")
-        lines.append(f"| {reason} | {count} | {shown} |")
-    lines.append(f"| **kept** | **{len(curated.kept)} of {num_raw}** | |")
-    return "\n".join(lines)
+def purpose_sources(recipe: Recipe, purpose: Purpose) -> tuple[str, ...]:
+    """The names of the recipe's sources that serve ``purpose``."""
+    return tuple(source.name for source in recipe.data.sources if source.purpose == purpose)

@@ -11,7 +11,7 @@ Record = dict[str, Any]
 OVER_LONG_WORDS = 3000
 GREETINGS = ("Please help:", "Quick question:", "Hello!", "One more:")
 NAMES = ("ada.lovelace", "alan.turing", "grace.hopper", "emmy.noether", "carl.gauss")
-FILLER = tuple("well then we look at this again and count slowly from start to end because order matters here".split())
+FILLER = ("well", "then", "we", "look", "at", "this", "again", "and", "count", "slowly", "from", "start", "to", "end")
 
 
 def add_dirt(records: Sequence[Record], eval_rows: Sequence[Mapping[str, Any]], dirt: Dirt, seed: int) -> list[Record]:

@@ -21,7 +21,8 @@ def read_jsonl(path: Path, source: JsonlSource) -> Iterator[Row]:
         DataError: names file and line: no file, an empty one, a line cut off, text that is not UTF-8, another
             format than the first line's, a missing answer.
     """
-    form = None if source.format == "auto" else source.format
+    form: str | None = None if source.format == "auto" else source.format
+    number = 0
     for number, line in _lines(path):
         where = f"{path.name}:{number}"
         record = _parse(line, where)
@@ -29,12 +30,8 @@ def read_jsonl(path: Path, source: JsonlSource) -> Iterator[Row]:
         if KEY_OF_FORMAT[form] not in record:
             _refuse_mixed(record, form, where)
         yield _row(record, form, source, where)
-    if form is None or (source.format != "auto" and not _has_rows(path)):
-        raise DataError("the file has no rows", where=path.name, mend="one JSON object a line; see docs/recipes.md")
-
-
-def _has_rows(path: Path) -> bool:
-    return next(_lines(path), None) is not None
+    if not number:
+        raise DataError("the file has no rows", where=path.name, mend="it holds one JSON object a line")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -95,7 +92,7 @@ def _row(record: Record, form: str, source: JsonlSource, where: str) -> Row:
         source=source.name,
         family=str(record.get("family") or source.name),
         answer=None if answer is None else str(answer),
-        verification=verification if verification is None or isinstance(verification, str) else json.dumps(verification),
+        verification=json.dumps(verification) if isinstance(verification, dict | list) else verification,
         origin=where,
     )
 

@@ -16,6 +16,8 @@ from kt_resources.trainers.spec import TrainSpec
 from kt_resources.verifiers import NoVerifier, Verifier
 
 VERSION = "1"
+SPEED = ("tokens", "tokens_per_s", "peak_memory_gb", "device", "precision", "steps")
+"""What a training's result says of its speed, shown as metadata."""
 
 
 class StepConfig(Step):
@@ -62,20 +64,12 @@ def train_step(work: Work, trainer: Trainer) -> Made:
     )
     result = trainer.train(spec, work.needs, work.context)
     facts = json.loads((work.out / "facts.json").read_text())
-    return Made(
-        facts=facts | device_facts(result) | {"objective": config.objective.type, "update": config.update.type},
-        shown={
-            "curves": curve_markdown(_rows(work, "curve.jsonl")),
-            "answers before and after": answers_table(json.loads((work.out / "run" / "samples.json").read_text())),
-        },
-        own_work_seconds=result.get("compute", {}).get("seconds", 0.0),
-    )
-
-
-def device_facts(result: dict[str, Any]) -> dict[str, Any]:
-    """What a program's result says of its lease and its speed, as metadata."""
-    names = ("tokens", "tokens_per_s", "peak_memory_gb", "device", "precision", "steps")
-    return {name: result[name] for name in names if name in result} | {"compute": result.get("compute", {})}
+    speed = {name: result[name] for name in SPEED if name in result}
+    shown = {
+        "curves": curve_markdown(_rows(work, "curve.jsonl")),
+        "answers before and after": answers_table(json.loads((work.out / "run" / "samples.json").read_text())),
+    }
+    return Made.of_program(result, facts | speed, shown)
 
 
 def _rows(work: Work, name: str) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class Family(Strict):
         config: options of the generator (``max_terms``, ``max_value`` ...); reasoning-gym checks them.
     """
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     config: dict[str, Any] = {}
 
 
@@ -55,12 +55,12 @@ class Dirt(Strict):
         emails: rows whose prompt gains an e-mail address.
     """
 
-    exact_duplicates: int = Field(0, ge=0)
-    near_duplicates: int = Field(0, ge=0)
-    empty: int = Field(0, ge=0)
-    over_long: int = Field(0, ge=0)
-    leaked: int = Field(0, ge=0)
-    emails: int = Field(0, ge=0)
+    exact_duplicates: int = Field(default=0, ge=0)
+    near_duplicates: int = Field(default=0, ge=0)
+    empty: int = Field(default=0, ge=0)
+    over_long: int = Field(default=0, ge=0)
+    leaked: int = Field(default=0, ge=0)
+    emails: int = Field(default=0, ge=0)
 
 
 class ReasoningGymSource(Strict):
@@ -118,11 +118,11 @@ class Heuristics(Strict):
         min_alphanumeric_fraction: share of letters and digits among the characters that are no white space.
     """
 
-    min_prompt_chars: int = Field(3, ge=0)
-    min_completion_chars: int = Field(1, ge=0)
-    max_chars: int | None = Field(None, ge=1)
-    max_repeated_line_fraction: float = Field(0.3, ge=0, le=1)
-    min_alphanumeric_fraction: float = Field(0.2, ge=0, le=1)
+    min_prompt_chars: int = Field(default=3, ge=0)
+    min_completion_chars: int = Field(default=1, ge=0)
+    max_chars: int | None = Field(default=None, ge=1)
+    max_repeated_line_fraction: float = Field(default=0.3, ge=0, le=1)
+    min_alphanumeric_fraction: float = Field(default=0.2, ge=0, le=1)
 
 
 class NearDuplicates(Strict):
@@ -134,9 +134,9 @@ class NearDuplicates(Strict):
         num_perm: hash permutations; the estimate's standard error is about 1/√num_perm.
     """
 
-    threshold: float = Field(0.8, gt=0, le=1)
-    shingle: int = Field(3, ge=1)
-    num_perm: int = Field(128, ge=16)
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    shingle: int = Field(default=3, ge=1)
+    num_perm: int = Field(default=128, ge=16)
 
 
 class Decontamination(Strict):
@@ -149,9 +149,9 @@ class Decontamination(Strict):
             belongs to their template, and tells nothing.
     """
 
-    ngram: int = Field(8, ge=1)
-    overlap: float = Field(0.6, gt=0, le=1)
-    max_document_frequency: float = Field(0.02, ge=0, le=1)
+    ngram: int = Field(default=8, ge=1)
+    overlap: float = Field(default=0.6, gt=0, le=1)
+    max_document_frequency: float = Field(default=0.02, ge=0, le=1)
 
 
 class Curation(Strict):
@@ -164,7 +164,7 @@ class Curation(Strict):
         decontamination: None switches the n-grams off; rows with an evaluation item's very prompt go all the same.
     """
 
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(default=512, ge=1)
     heuristics: Heuristics = Heuristics()
     near_duplicates: NearDuplicates | None = NearDuplicates()
     mask_emails: bool = True
@@ -203,10 +203,10 @@ class Synthetic(Strict):
 
     enabled: bool = True
     prompts: Annotated[GeneratedPrompts | CuratedPrompts, Field(discriminator="type")]
-    num_samples: int = Field(4, ge=1)
-    few_shot: int = Field(3, ge=0)
-    max_per_prompt: int = Field(1, ge=1)
-    min_score: float = Field(1.0, gt=0, le=1)
+    num_samples: int = Field(default=4, ge=1)
+    few_shot: int = Field(default=3, ge=0)
+    max_per_prompt: int = Field(default=1, ge=1)
+    min_score: float = Field(default=1.0, gt=0, le=1)
     sampling: Sampling = Sampling()
     engine: Engine = "auto"
 
@@ -224,9 +224,9 @@ class Mix(Strict):
 
     type: Literal["mix"]
     weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(min_length=1)
-    num_rows: int | None = Field(None, ge=2)
-    validation_fraction: float = Field(0.1, gt=0, lt=1)
-    max_seq_len: int = Field(512, ge=8)
+    num_rows: int | None = Field(default=None, ge=2)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    max_seq_len: int = Field(default=512, ge=8)
     seed: int = 0
 
 
@@ -246,14 +246,14 @@ class OnPolicyPairs(Strict):
     type: Literal["on_policy_pairs"]
     policy: Name
     sources: list[Name] | None = None
-    num_prompts: int | None = Field(None, ge=1)
-    num_samples: int = Field(4, ge=2)
+    num_prompts: int | None = Field(default=None, ge=1)
+    num_samples: int = Field(default=4, ge=2)
     sampling: Sampling = Sampling(temperature=1.0)
     engine: Engine = "auto"
-    min_margin: float = Field(0.1, gt=0, le=1)
-    max_pairs: int | None = Field(None, ge=1)
-    max_pairs_per_prompt: int = Field(1, ge=1)
-    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    min_margin: float = Field(default=0.1, gt=0, le=1)
+    max_pairs: int | None = Field(default=None, ge=1)
+    max_pairs_per_prompt: int = Field(default=1, ge=1)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     seed: int = 0
 
 
@@ -262,8 +262,8 @@ class Prompts(Strict):
 
     type: Literal["prompts"]
     sources: list[Name] | None = None
-    num_rows: int | None = Field(None, ge=1)
-    validation_rows: int = Field(16, ge=1)
+    num_rows: int | None = Field(default=None, ge=1)
+    validation_rows: int = Field(default=16, ge=1)
     seed: int = 0
 
 
@@ -280,7 +280,7 @@ class EvalData(Strict):
 
     type: Literal["reasoning_gym"] = "reasoning_gym"
     families: Families = DEFAULT_FAMILIES
-    num_items: int = Field(48, ge=1, le=1_000_000)
+    num_items: int = Field(default=48, ge=1, le=1_000_000)
     seed: Seed = 1000
     system: str | None = ANSWER_INSTRUCTION
 

@@ -82,7 +82,7 @@ def prompt_text(row: Mapping[str, Any]) -> str:
 
 @cache
 def schemas() -> dict[str, Any]:
-    """The pyarrow schema of each kind of table: example, removed, pair, tokenized, completion."""
+    """The pyarrow schema of each kind of table: example, removed, pair, tokenized."""
     import pyarrow as pa
 
     text, ids = pa.string(), pa.list_(pa.string())
@@ -99,5 +99,4 @@ def schemas() -> dict[str, Any]:
         "removed": pa.schema([*example, ("reason", text), ("detail", text)]),
         "pair": pa.schema([*head, prompt, ("chosen", text), ("rejected", text), *scores, *truth]),
         "tokenized": pa.schema([*head, prompt, ("completion", text), *tokens, *mask_facts, *origin]),
-        "completion": pa.schema([("id", text), ("sample", pa.int32()), ("completion", text), ("score", pa.float64())]),
     }

@@ -42,7 +42,8 @@ def curve_row(logs: dict[str, Any], step: int) -> dict[str, Any]:
     row: dict[str, Any] = {"step": step}
     for key, value in logs.items():
         name = key.removeprefix("eval_")
-        if name in COLUMNS.values() or name in COLUMNS:
+        known = name in COLUMNS or name in COLUMNS.values()
+        if known and key != "eval_num_tokens":
             row[("eval_" if name != key else "") + COLUMNS.get(name, name)] = value
     return row
 

@@ -1,7 +1,7 @@
 """The spec of the training program: what to train, from what, how."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,7 @@ from kt_resources.compute.program import ProgramSpec
 from kt_resources.strict import Strict
 from kt_resources.trainers.objectives import Objective
 from kt_resources.trainers.updates import Precision, Update
+from kt_resources.verifiers import NoVerifier, Verifier
 
 
 class Optimization(Strict):
@@ -71,7 +72,7 @@ class TrainSpec(ProgramSpec):
         train_file: Parquet rows of the objective's kind.
         validation_file: held-out rows; without them the last step is kept instead of the best.
         precision: of the computation, resolved for the device already.
-        verifier: configuration of the verifier, where the objective needs a reward.
+        verifier: where the objective needs a reward; ``none`` otherwise.
         sample_tokens: longest answer to a sample prompt.
     """
 
@@ -83,13 +84,13 @@ class TrainSpec(ProgramSpec):
     update: Update
     optimization: Optimization = Optimization()
     precision: Precision = "bf16"
-    verifier: dict[str, Any] | None = None
+    verifier: Verifier = NoVerifier()
     sample_prompts: tuple[SamplePrompt, ...] = ()
     sample_tokens: int = Field(default=64, ge=1)
 
     @model_validator(mode="after")
     def _has_a_verifier_where_one_is_needed(self) -> "TrainSpec":
-        if self.objective.needs_verifier and (self.verifier or {}).get("type", "none") == "none":
+        if self.objective.needs_verifier and self.verifier.type == "none":
             raise ValueError(f"objective {self.objective.type!r} needs a verifier")
         return self
 

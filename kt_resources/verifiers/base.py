@@ -26,7 +26,7 @@ class VerifierConfig(Strict, ABC):
             takes the whole completion for the answer.
     """
 
-    answer_marker: str | None = Field("####", min_length=1)
+    answer_marker: str | None = Field(default="####", min_length=1)
 
     @abstractmethod
     def scorer(self) -> Score:

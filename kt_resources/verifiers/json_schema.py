@@ -16,7 +16,7 @@ class JsonSchema(VerifierConfig):
     """
 
     type: Literal["json_schema"]
-    answer_marker: str | None = Field(None, min_length=1)
+    answer_marker: str | None = Field(default=None, min_length=1)
     json_schema: dict[str, Any] | None = None
 
     @model_validator(mode="after")

@@ -17,8 +17,8 @@ class Math(VerifierConfig):
     """
 
     type: Literal["math"]
-    max_answer_chars: int = Field(500, ge=1)
-    timeout_s: float = Field(5.0, gt=0)
+    max_answer_chars: int = Field(default=500, ge=1)
+    timeout_s: float = Field(default=5.0, gt=0)
 
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:

@@ -24,8 +24,8 @@ class Numeric(VerifierConfig):
     """
 
     type: Literal["numeric"]
-    absolute: float = Field(0.0, ge=0)
-    relative: float = Field(0.0, ge=0)
+    absolute: float = Field(default=0.0, ge=0)
+    relative: float = Field(default=0.0, ge=0)
 
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:

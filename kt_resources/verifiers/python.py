@@ -23,9 +23,9 @@ class Python(VerifierConfig):
     """
 
     type: Literal["python"]
-    answer_marker: str | None = Field(None, min_length=1)
+    answer_marker: str | None = Field(default=None, min_length=1)
     path: str
-    timeout_s: float = Field(10.0, gt=0)
+    timeout_s: float = Field(default=10.0, gt=0)
 
     @field_validator("path")
     @classmethod

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from kt_resources.errors import TrainingError
+from kt_resources.errors import KtError, TrainingError
 from kt_resources.trainers.objectives.base import Ingredients, ObjectiveConfig, Rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase, Trainer
+
+    from kt_resources.verifiers import VerifierConfig
 
 
 class Grpo(ObjectiveConfig):
@@ -101,12 +103,15 @@ def _whole_groups(arguments: dict[str, Any], num_generations: int) -> dict[str, 
     return arguments
 
 
-def reward_function(verifier: Any) -> Callable[..., list[float]]:
+def reward_function(verifier: "VerifierConfig") -> Callable[..., list[float]]:
     """The verifier as TRL calls a reward: columns of lists in, one score a completion out.
 
-    ``verifier`` is its configuration, or a callable ``(completion, row) -> score``.
+    Raises:
+        KtError: the verifier failed on a row, which is named.
     """
-    score = verifier if callable(verifier) else _built(verifier)
+    from kt_resources.verifiers import build_verifier
+
+    score = build_verifier(verifier)
 
     def reward(completions: list[Any], **columns: Any) -> list[float]:
         fields = {key: values for key, values in columns.items() if isinstance(values, list)}
@@ -116,17 +121,11 @@ def reward_function(verifier: Any) -> Callable[..., list[float]]:
     return reward
 
 
-def _built(config: dict[str, Any]) -> Callable[[str, dict[str, Any]], float]:
-    from pydantic import TypeAdapter
-
-    from kt_resources.verifiers import Verifier, build_verifier
-
-    return build_verifier(TypeAdapter(Verifier).validate_python(config))
-
-
 def _score(score: Callable[[str, dict[str, Any]], float], completion: str, row: dict[str, Any]) -> float:
     try:
         return float(score(completion, row))
+    except KtError:
+        raise
     except Exception as error:
         raise TrainingError(
             f"the verifier failed: {type(error).__name__}: {error}",

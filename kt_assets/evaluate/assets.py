@@ -1,0 +1,88 @@
+"""The evaluation room: every model of the line on the same held-out prompts, and a report that a person opens."""
+
+import json
+
+import dagster as dg
+
+from kt_assets.evaluate.collect import report_data
+from kt_assets.evaluate.report import render_report
+from kt_assets.stage import Made, Stage, Work
+from kt_resources.evaluators.config import Evaluation
+from kt_resources.evaluators.protocol import Evaluator
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+from kt_resources.recipes.recipe import BASE, Recipe
+from kt_resources.store.store import Store
+
+VERSION = "1"
+
+
+def evaluation_config(recipe: Recipe) -> Evaluation:
+    """The recipe's evaluation."""
+    return recipe.evaluate
+
+
+def evaluation_report(stage: Stage) -> dg.AssetsDefinition:
+    """Accuracy and perplexity of every model of the line with intervals, its gates, and a self-contained HTML report."""
+
+    @dg.asset(**stage.arguments())
+    def evaluated(
+        context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], evaluator: dg.ResourceParam[Evaluator]
+    ) -> dg.MaterializeResult:
+        return stage.materialize(context, store, lambda work: evaluate_models(work, evaluator, store))
+
+    return evaluated
+
+
+def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
+    """Evaluate, then write ``report.html`` from the results and from what the store knows of every parent."""
+    tasks = work.inputs["evaluation"]
+    spec = EvaluateSpec(
+        out_dir=work.out,
+        scratch_dir=work.scratch,
+        models=evaluated_models(work),
+        tasks_dir=tasks.path("tasks"),
+        general_text=tasks.path("general_text.txt"),
+        config=work.config,
+    )
+    result = evaluator.evaluate(spec, work.needs, work.context)
+    results = json.loads((work.out / "results.json").read_text())
+    (work.out / "run" / "report.html").write_text(render_report(report_data(work, store, results)), encoding="utf-8")
+    facts = json.loads((work.out / "facts.json").read_text())
+    return Made.of_program(result, facts, {"models": models_table(results["models"])})
+
+
+def evaluated_models(work: Work) -> tuple[EvaluatedModel, ...]:
+    """Every parent that holds a model, the base first; a GGUF is asked with the base model's tokenizer."""
+    base = work.inputs[BASE]
+    found = []
+    for name, artifact in work.inputs.items():
+        if name == "evaluation":
+            continue
+        gguf = (artifact.folder / "model.gguf").exists()
+        path = artifact.path("model.gguf" if gguf else "model")
+        found.append(
+            EvaluatedModel(
+                asset=name,
+                step=name.removesuffix("_model"),
+                data_version=artifact.data_version,
+                path=path,
+                tokenizer_dir=(base if gguf else artifact).path("model"),
+            )
+        )
+    return tuple(found)
+
+
+def models_table(models: list[dict]) -> str:
+    """A markdown table: a row a model, a column a metric, with the 95 % interval."""
+    names = list(dict.fromkeys(name for model in models for name in model["metrics"]))
+    lines = ["| model | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for model in models:
+        cells = [_interval(model["metrics"].get(name)) for name in names]
+        lines.append(f"| {model['asset']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _interval(metric: dict | None) -> str:
+    if metric is None:
+        return ""
+    return f"{metric['value']:.3g} ({metric['low']:.3g} to {metric['high']:.3g})"

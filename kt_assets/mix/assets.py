@@ -1,0 +1,85 @@
+"""The mix room: curated and synthetic rows become what training reads."""
+
+import dagster as dg
+
+from kt_assets.curation.assets import purpose_sources
+from kt_assets.mix.build import BuiltMix, build_mix, build_prompts, shared_prompts
+from kt_assets.mix.show import marked_markdown
+from kt_assets.mix.tokenize_rows import mask_facts
+from kt_assets.stage import Made, Stage, Work
+from kt_resources.compute.program import write_json
+from kt_resources.recipes.data import Mix, Prompts
+from kt_resources.recipes.recipe import Recipe
+from kt_resources.store.store import Store
+from kt_resources.store.tables import read_rows, write_rows
+from kt_resources.tokenizing import load_tokenizer
+
+VERSION = "1"
+
+
+class PromptsConfig(Prompts):
+    """The prompts, and the sources that count where the recipe names none."""
+
+    purpose_sources: tuple[str, ...]
+
+
+def prompts_config(recipe: Recipe, dataset: Prompts) -> PromptsConfig:
+    """The dataset with the recipe's sources of purpose ``rl``."""
+    return PromptsConfig(purpose_sources=purpose_sources(recipe, "rl"), **dict(dataset))
+
+
+def training_mix(stage: Stage) -> dg.AssetsDefinition:
+    """Rows mixed by weight, in the base model's chat template, with the loss on the answer only."""
+
+    @dg.asset(**stage.arguments())
+    def mixed(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
+        return stage.materialize(context, store, make_mix)
+
+    return mixed
+
+
+def make_mix(work: Work) -> Made:
+    """Sample, tokenize, mask and split; the metadata shows which tokens are trained."""
+    config: Mix = work.config
+    tokenizer = load_tokenizer(work.inputs["base"].path("model"))
+    tables = [work.inputs[name] for name in ("curated", "synthetic") if name in work.inputs]
+    rows = [row for artifact in tables for row in read_rows(artifact.path("examples.parquet"))]
+    mix = build_mix(rows, config, tokenizer)
+    write_rows(work.out / "train.parquet", mix.train, "tokenized")
+    write_rows(work.out / "validation.parquet", mix.validation, "tokenized")
+    facts = mix_facts(mix)
+    write_json(work.out / "facts.json", facts)
+    told = {"left out": mix.counts, "rows by source": mask_facts(mix.train)["rows_by_source"]}
+    return Made(facts | told, {"what is trained": marked_markdown(mix.train, tokenizer)})
+
+
+def mix_facts(mix: BuiltMix) -> dict[str, float | int]:
+    """One row for the contract: sizes, masks, and whether a prompt stands on both sides."""
+    counted = {name: value for name, value in mask_facts(mix.train).items() if not isinstance(value, dict)}
+    return counted | {
+        "num_train_rows": len(mix.train),
+        "num_validation_rows": len(mix.validation),
+        "num_prompts_shared_with_validation": shared_prompts(mix.train, mix.validation),
+    }
+
+
+def rl_prompts(stage: Stage) -> dg.AssetsDefinition:
+    """Verifiable prompts for reinforcement learning, apart from those of SFT and preference."""
+
+    @dg.asset(**stage.arguments())
+    def prompts(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
+        return stage.materialize(context, store, make_prompts)
+
+    return prompts
+
+
+def make_prompts(work: Work) -> Made:
+    """Select the prompts and hold some out."""
+    config: PromptsConfig = work.config
+    rows = read_rows(work.inputs["curated"].path("examples.parquet"))
+    train, validation = build_prompts(rows, config, config.purpose_sources)
+    write_rows(work.out / "train.parquet", train, "example")
+    write_rows(work.out / "validation.parquet", validation, "example")
+    facts = {"num_train_rows": len(train), "num_validation_rows": len(validation)}
+    write_json(work.out / "facts.json", facts)
+    return Made(facts)

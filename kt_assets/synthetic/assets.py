@@ -1,0 +1,178 @@
+"""The synthetic room: models write rows, the verifier says which are right."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from kt_assets.curation.assets import purpose_sources
+from kt_assets.mix.build import select_prompts, shared_prompts
+from kt_assets.mix.split import split_by_prompt
+from kt_assets.sources.assets import show
+from kt_assets.stage import Made, Stage, Work
+from kt_assets.synthetic.completions import Candidate, candidates_by_id
+from kt_assets.synthetic.few_shot import choose_few_shot, with_few_shot, without_shots
+from kt_assets.synthetic.pairs import Pairs, build_pairs
+from kt_assets.synthetic.prompts import synthetic_prompts
+from kt_assets.synthetic.reject import Accepted, accept
+from kt_resources.compute.program import write_json
+from kt_resources.generators.config import Engine, Sampling
+from kt_resources.generators.protocol import Generator
+from kt_resources.generators.spec import GenerateSpec
+from kt_resources.recipes.data import Decontamination, OnPolicyPairs, Synthetic
+from kt_resources.recipes.recipe import Recipe
+from kt_resources.store.schemas import Row, prompt_key
+from kt_resources.store.store import Artifact, Store
+from kt_resources.store.tables import read_rows, write_rows
+from kt_resources.verifiers import Verifier, build_verifier
+
+VERSION = "1"
+
+
+class SyntheticConfig(Synthetic):
+    """The generation, with the verifier that judges it and what keeps held-out prompts away."""
+
+    verifier: Verifier
+    decontamination: Decontamination | None
+    train_sources: tuple[str, ...]
+
+
+class PairsConfig(OnPolicyPairs):
+    """The pairs, with the verifier that tells better from worse."""
+
+    verifier: Verifier
+    purpose_sources: tuple[str, ...]
+
+
+def synthetic_config(recipe: Recipe) -> SyntheticConfig:
+    """The recipe's synthetic section; only called where it has one."""
+    assert recipe.data.synthetic is not None
+    return SyntheticConfig(
+        verifier=recipe.verifier,
+        decontamination=recipe.data.curation.decontamination,
+        train_sources=purpose_sources(recipe, "train"),
+        **dict(recipe.data.synthetic),
+    )
+
+
+def pairs_config(recipe: Recipe, dataset: OnPolicyPairs) -> PairsConfig:
+    """The dataset with the recipe's verifier and its sources of purpose ``preference``."""
+    sources = purpose_sources(recipe, "preference")
+    return PairsConfig(verifier=recipe.verifier, purpose_sources=sources, **dict(dataset))
+
+
+def synthetic_examples(stage: Stage) -> dg.AssetsDefinition:
+    """Answers that the base model generated and the verifier accepted: rejection sampling."""
+
+    @dg.asset(**stage.arguments())
+    def synthesized(
+        context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], generator: dg.ResourceParam[Generator]
+    ) -> dg.MaterializeResult:
+        return stage.materialize(context, store, lambda work: synthesize(work, generator))
+
+    return synthesized
+
+
+def synthesize(work: Work, generator: Generator) -> Made:
+    """Ask the teacher after a few examples of the family, keep what the verifier accepts."""
+    config: SyntheticConfig = work.config
+    curated = read_rows(work.inputs["curated"].path("examples.parquet"))
+    held_out = read_rows(work.inputs["evaluation"].path("items.parquet"))
+    sources = config.train_sources
+    prompts, removed = synthetic_prompts(config.prompts, curated, held_out, config.decontamination, sources)
+    shots = choose_few_shot([row for row in curated if row["source"] in sources], config.few_shot, config.sampling.seed)
+    prompts = [dict(row) for row in without_shots(prompts, shots)]
+    asked = [row | {"prompt": with_few_shot(row, shots.get(row["family"]))} for row in prompts]
+    result, candidates = generate(work, generator, work.inputs["teacher"], asked, config.num_samples)
+    accepted = accept(prompts, candidates, build_verifier(config.verifier), config, shots)
+    write_rows(work.out / "examples.parquet", accepted.rows, "example")
+    write_rows(work.out / "prompts.parquet", prompts, "example")
+    facts = synthetic_facts(accepted, prompts, held_out, config.min_score)
+    write_json(work.out / "facts.json", facts)
+    told = {"completions": accepted.counts, "accepted of completions": accepted.by_family, "prompts removed": removed}
+    return Made.of_program(result, facts | told, {"accepted rows": show(accepted.rows)})
+
+
+def synthetic_facts(
+    accepted: Accepted, prompts: Sequence[Row], held_out: Sequence[Row], min_score: float
+) -> dict[str, float | int]:
+    """One row for the contract: how much was accepted, and whether anything wrong or held out came through."""
+    evaluated = {prompt_key(row) for row in held_out}
+    return {
+        "num_prompts": len(prompts),
+        "num_accepted": len(accepted.rows),
+        "acceptance_rate": accepted.acceptance_rate,
+        "min_accepted_score_margin": min(accepted.scores, default=min_score) - min_score,
+        "num_prompts_shared_with_evaluation": sum(prompt_key(row) in evaluated for row in accepted.rows),
+    }
+
+
+def preference_pairs(stage: Stage) -> dg.AssetsDefinition:
+    """The policy's own answers in pairs, the better and the worse told apart by the verifier."""
+
+    @dg.asset(**stage.arguments())
+    def paired(
+        context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], generator: dg.ResourceParam[Generator]
+    ) -> dg.MaterializeResult:
+        return stage.materialize(context, store, lambda work: make_pairs(work, generator))
+
+    return paired
+
+
+def make_pairs(work: Work, generator: Generator) -> Made:
+    """Sample the policy on prompts of its own purpose, score, pair best with worst, hold some out."""
+    config: PairsConfig = work.config
+    curated = read_rows(work.inputs["curated"].path("examples.parquet"))
+    prompts = select_prompts(curated, config.sources or config.purpose_sources, config.num_prompts, config.seed)
+    result, candidates = generate(work, generator, work.inputs["policy"], prompts, config.num_samples)
+    pairs = build_pairs(prompts, candidates, build_verifier(config.verifier), config)
+    train, validation = split_pairs(pairs, config)
+    write_rows(work.out / "train.parquet", train, "pair")
+    write_rows(work.out / "validation.parquet", validation, "pair")
+    facts = {
+        "num_train_rows": len(train),
+        "num_validation_rows": len(validation),
+        "num_equal_pairs": sum(row["chosen"] == row["rejected"] for row in pairs.rows),
+        "num_prompts_shared_with_validation": shared_prompts(train, validation),
+    }
+    write_json(work.out / "facts.json", facts)
+    return Made.of_program(result, facts | {"prompts by outcome": pairs.counts}, {"pairs": pairs_table(train)})
+
+
+def split_pairs(pairs: Pairs, config: OnPolicyPairs) -> tuple[list[Row], list[Row]]:
+    """``(train, validation)``; with fewer than two prompts nothing is held out, and the contract says so."""
+    if len({prompt_key(row) for row in pairs.rows}) < 2:
+        return pairs.rows, []
+    return split_by_prompt(pairs.rows, fraction=config.validation_fraction, seed=config.seed)
+
+
+def generate(
+    work: Work, generator: Generator, model: Artifact, prompts: Sequence[Row], num_samples: int
+) -> tuple[dict, dict[str, list[Candidate]]]:
+    """Let ``model`` answer; the program's result, and the completions of each prompt by its id."""
+    sampling: Sampling = work.config.sampling
+    engine: Engine = work.config.engine
+    prompts_file = work.scratch / "prompts.parquet"
+    write_rows(prompts_file, prompts, "example")
+    spec = GenerateSpec(
+        out_dir=work.out,
+        scratch_dir=work.scratch,
+        model=model.path("model"),
+        engine=engine,
+        prompts_file=prompts_file,
+        num_samples=num_samples,
+        sampling=sampling,
+        completions_file=work.scratch / "completions.parquet",
+    )
+    result = generator.generate(spec, work.needs, work.context)
+    rows = read_rows(spec.completions_file)
+    return result, candidates_by_id({**row, "id": row["prompt_id"]} for row in rows)
+
+
+def pairs_table(rows: Sequence[Row], count: int = 6) -> str:
+    """Some pairs as a markdown table."""
+    lines = ["| prompt | chosen | rejected | scores |", "|---|---|---|---|"]
+    for row in rows[:count]:
+        cells = [row["prompt"][-1]["content"], row["chosen"], row["rejected"]]
+        shown = [" ".join(cell.split()).replace("|", "\\|")[:120] for cell in cells]
+        lines.append("| " + " | ".join([*shown, f"{row['chosen_score']:g} > {row['rejected_score']:g}"]) + " |")
+    return "\n".join(lines)

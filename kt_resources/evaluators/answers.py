@@ -1,0 +1,57 @@
+"""Answers that survive a crash: one JSON line each, in the program's scratch folder."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from kt_resources.strict import Strict
+
+
+class Answer(Strict):
+    """What a model said.
+
+    Attributes:
+        stopped: it ended itself (stop token or a task's ``until``), rather than at the token limit.
+        num_tokens: tokens generated.
+    """
+
+    text: str
+    stopped: bool
+    num_tokens: int
+
+
+class AnswerCache:
+    """The answers given so far, by prompt and length limit; a line cut off by a crash is asked again."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self._answers = file, {}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            try:
+                row = json.loads(line)
+                self._answers[row.pop("key")] = Answer(**row)
+            except (ValueError, KeyError):
+                continue
+
+    def get(self, prompt: str, max_new_tokens: int) -> Answer | None:
+        """The answer, where there is one already."""
+        return self._answers.get(self._key(prompt, max_new_tokens))
+
+    def put(self, prompt: str, max_new_tokens: int, answer: Answer) -> None:
+        """Keep an answer, on disk at once."""
+        key = self._key(prompt, max_new_tokens)
+        self._answers[key] = answer
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write("\n" * self._cut_off() + json.dumps({"key": key, **answer.model_dump()}) + "\n")
+
+    def _cut_off(self) -> bool:
+        """Whether the file ends in the middle of a line."""
+        if not self.file.exists() or not self.file.stat().st_size:
+            return False
+        with self.file.open("rb") as file:
+            file.seek(-1, 2)
+            return file.read(1) != b"\n"
+
+    @staticmethod
+    def _key(prompt: str, max_new_tokens: int) -> str:
+        return hashlib.sha256(f"{max_new_tokens}\x1f{prompt}".encode()).hexdigest()

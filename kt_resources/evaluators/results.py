@@ -1,0 +1,141 @@
+"""The evaluation's result: metrics of every model, comparisons with the first, gates, and one row of facts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kt_resources.compute.program import write_json
+from kt_resources.evaluators.bootstrap import majority_scores, mean_interval
+from kt_resources.evaluators.config import Evaluation
+from kt_resources.evaluators.gates import MAJORITY, judge_gates
+from kt_resources.evaluators.metrics import Gains, model_metrics
+from kt_resources.evaluators.spec import EvaluatedModel
+from kt_resources.store.fingerprint import hash_json
+
+Measured = Mapping[str, Any]
+"""What was seen of one model: ``items`` (rows) and ``general`` (columns, or None)."""
+
+SAMPLE_COLUMNS = ("model", "task", "id", "prompt", "completion", "answer", "score", "stopped", "num_tokens")
+
+
+def results_of(models: Sequence[EvaluatedModel], measured: Sequence[Measured], config: Evaluation) -> dict[str, Any]:
+    """``results.json``: ``models``, ``comparisons`` with the first model, ``baselines``, ``gates``, ``facts``.
+
+    Args:
+        measured: of each model, in the order of ``models``.
+
+    Raises:
+        EvaluateError: a gate names what was not measured.
+    """
+    rows: list[dict[str, Any]] = []
+    for model, seen in zip(models, measured, strict=True):
+        metrics = model_metrics(seen["items"], seen["general"], config.bootstrap)
+        rows.append({**model.model_dump(include={"asset", "step", "data_version"}), "metrics": metrics})
+    items = {model.asset: seen["items"] for model, seen in zip(models, measured, strict=True)}
+    gains = Gains(rows, items, config.bootstrap)
+    first = measured[0]["items"]
+    results = {
+        "models": [{**row, "metrics": _plain(row["metrics"])} for row in rows],
+        "comparisons": comparisons(rows, gains),
+        "baselines": {MAJORITY: mean_interval(majority_scores(first), config.bootstrap).model_dump()},
+        "gates": [verdict.model_dump() for verdict in judge_gates(config.gates, rows, gains)],
+    }
+    return {**results, "facts": facts(results, measured, gains)}
+
+
+def comparisons(rows: Sequence[Mapping[str, Any]], gains: Gains) -> list[dict[str, Any]]:
+    """Each model's gain over the first on every metric of the first: rows ``model, baseline, metric, value …``."""
+    base = rows[0]
+    return [
+        {
+            "model": row["asset"],
+            "baseline": base["asset"],
+            "metric": metric,
+            **gains(metric, row["asset"], base["asset"]).model_dump(),
+        }
+        for row in rows[1:]
+        for metric in base["metrics"]
+        if metric in row["metrics"]
+    ]
+
+
+def facts(results: Mapping[str, Any], measured: Sequence[Measured], gains: Gains) -> dict[str, Any]:
+    """One flat row for the report's contract; what cannot be said of this line is left out."""
+    models, asked = results["models"], [prompts_hash(seen["items"]) for seen in measured]
+    counts = [metric["n"] for model in models for name, metric in model["metrics"].items() if name.startswith("acc")]
+    unmet = [gate for gate in results["gates"] if not gate["passed"]]
+    failed = {level: [gate["name"] for gate in unmet if gate["severity"] == level] for level in ("error", "warn")}
+    row: dict[str, Any] = {
+        "num_models": len(models),
+        "num_items": len(measured[0]["items"]),
+        "min_items_per_family": min(counts),
+        "all_models_evaluated": all(len(seen["items"]) == len(measured[0]["items"]) for seen in measured),
+        "same_items_for_all": len({ids_hash(seen["items"]) for seen in measured}) == 1,
+        "same_prompts_for_all": len(set(asked)) == 1,
+        "all_scores_in_range": all(0 <= item["score"] <= 1 for seen in measured for item in seen["items"]),
+        "num_gates": len(results["gates"]),
+        "num_gates_failed": len(failed["error"]),
+        "num_gates_warned": len(failed["warn"]),
+        "failed_gates": ", ".join(failed["error"] + failed["warn"]),
+        "min_stops": min(model["metrics"]["stops"]["value"] for model in models[1:] or models),
+    }
+    return row | shipped_facts(results, gains)
+
+
+def shipped_facts(results: Mapping[str, Any], gains: Gains) -> dict[str, Any]:
+    """Facts about the shipped model: its accuracy, its gain over the first model, what quantization cost it."""
+    by_asset = {model["asset"]: model for model in results["models"]}
+    base, shipped = results["models"][0], shipped_model(results["models"])
+    row: dict[str, Any] = {
+        "shipped": shipped["asset"],
+        "shipped_accuracy": shipped["metrics"]["accuracy"]["value"],
+        "shipped_stops": shipped["metrics"]["stops"]["value"],
+    }
+    if shipped is not base:
+        gain = gains("accuracy", shipped["asset"], base["asset"])
+        row |= {"shipped_gain": gain.value, "shipped_gain_low": gain.low}
+    if {"merged_model", "gguf_model"} <= by_asset.keys():
+        change = gains("accuracy", "gguf_model", "merged_model")
+        row |= {"gguf_minus_merged": change.value, "gguf_minus_merged_low": change.low}
+    perplexities = [model["metrics"].get("word_perplexity", {}).get("value") for model in (shipped, base)]
+    if all(perplexities):
+        row["perplexity_ratio_to_base"] = perplexities[0] / perplexities[1]
+    return row
+
+
+def shipped_model(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The model that leaves the house: ``gguf_model`` where there is one, else the last."""
+    return next((model for model in models if model["asset"] == "gguf_model"), models[-1])
+
+
+def ids_hash(items: Sequence[Mapping[str, Any]]) -> str:
+    """A hash of which items were asked."""
+    return hash_json(sorted([item["task"], item["id"]] for item in items))
+
+
+def prompts_hash(items: Sequence[Mapping[str, Any]]) -> str:
+    """A hash of which items were asked in which words, chat template included."""
+    return hash_json(sorted([item["task"], item["id"], item["prompt"]] for item in items))
+
+
+def write_results(out_dir: Path, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``results.json``, ``facts.json`` and ``samples.parquet``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    write_json(out_dir / "results.json", {key: value for key, value in results.items() if key != "facts"})
+    write_json(out_dir / "facts.json", results["facts"])
+    types = {"score": pa.float64(), "stopped": pa.bool_(), "num_tokens": pa.int32()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in SAMPLE_COLUMNS])
+    rows = [{name: sample[name] for name in SAMPLE_COLUMNS} for sample in samples]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), out_dir / "samples.parquet")
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """``results.json`` of an evaluation report."""
+    return json.loads((folder / "results.json").read_text())
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metric.model_dump() for name, metric in metrics.items()}

@@ -1,0 +1,165 @@
+"""The evaluation program's work: ask every model the same, keep each one's answers as soon as they are there."""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kt_resources.compute.program import Progress, write_json
+from kt_resources.errors import EvaluateError
+from kt_resources.evaluators.answers import AnswerCache
+from kt_resources.evaluators.passages import count_words, passages
+from kt_resources.evaluators.results import results_of, write_results
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+from kt_resources.store.fingerprint import file_sha256, hash_json
+
+
+def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
+    """Evaluate every model of ``spec``; writes results, facts, samples and ``run/timings.json``."""
+    tasks = task_names(spec)
+    measured, timings = [], []
+    for index, model in enumerate(spec.models):
+        told = _Told(progress, model.step, index, len(spec.models))
+        folder = spec.scratch_dir / "evaluated" / evaluation_key(spec, model, tasks)
+        seen = json.loads(done.read_text()) if (done := folder / "measured.json").exists() else None
+        if seen is None:
+            seen = evaluate_model(spec, model, tasks, folder, told)
+            write_json(done, seen)
+        told.done()
+        measured.append(seen)
+        timings.append({"model": model.asset, **seen["took"]})
+    results = results_of(spec.models, measured, spec.config)
+    rows = [item | {"model": model.asset} for model, seen in zip(spec.models, measured, strict=True) for item in
+            seen["items"]]
+    write_results(spec.out_dir, results, rows)
+    write_json(spec.out_dir / "run" / "timings.json", timings)
+    return {**results["facts"], "timings": timings}
+
+
+class _Told:
+    """Progress of one model among several: whole models done, and the share of this one."""
+
+    def __init__(self, progress: Progress, name: str, index: int, total: int) -> None:
+        self.progress, self.name, self.index, self.total = progress, name, index, total
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` items of this model; answers are nine tenths of its work."""
+        share = (0.9 if what == "answers" else 1.0) * done / max(1, total)
+        self.progress.report(self.index + min(share, 0.99), self.total, f"{self.name}: {what} {done}/{total}")
+
+    def done(self) -> None:
+        """This model is evaluated."""
+        self.progress.report(self.index + 1, self.total, f"{self.name}: evaluated")
+
+
+def task_names(spec: EvaluateSpec) -> list[str]:
+    """The tasks to run: those of the recipe, else all there are; EvaluateError names one that is not there."""
+    there = sorted(file.stem for file in spec.tasks_dir.glob("*/*.yaml"))
+    missing = [name for name in spec.config.tasks if name not in there]
+    if missing or not there:
+        mend = f"name tasks among: {', '.join(there)}" if there else "materialize eval_tasks first"
+        what = f"no held-out task {', '.join(missing)}" if missing else "there are no held-out tasks"
+        raise EvaluateError(what, where="evaluate.tasks", mend=mend)
+    return [name for name in there if not spec.config.tasks or name in spec.config.tasks]
+
+
+def evaluation_key(spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str]) -> str:
+    """What a model's answers depend on: itself, how it is asked, and what."""
+    files = [file for name in tasks for file in sorted((spec.tasks_dir / name).iterdir()) if file.is_file()]
+    asked = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in files}
+    text = file_sha256(spec.general_text) if spec.general_text else ""
+    options = spec.config.model_dump(mode="json", include={"num_items", "max_new_tokens", "engine", "perplexity"})
+    return hash_json([model.asset, model.data_version, asked, text, options])[:24]
+
+
+def evaluate_model(
+    spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str], folder: Path, told: _Told
+) -> dict[str, Any]:
+    """One model's scored ``items``, its ``general`` text columns and what it ``took`` (seconds, tokens)."""
+    from kt_resources.evaluators.adapter import EngineLM
+    from kt_resources.generators.tokenizers import FolderTokenizer
+
+    started = time.monotonic()
+    tokenizer = FolderTokenizer(model.tokenizer_dir).hf
+    if not tokenizer.chat_template:
+        mend = "the checkpoint needs its chat_template.jinja; materialize it again"
+        raise EvaluateError("the model has no chat template", where=f"{model.asset}: {model.tokenizer_dir}", mend=mend)
+    with contextlib.closing(open_model(model, spec)) as engine:
+        loaded = time.monotonic()
+        lm = EngineLM(engine, tokenizer, AnswerCache(folder / "answers.jsonl"), spec.config.batch_size)
+        lm.on_progress = lambda done, total: told("answers", done, total)
+        items = answer_items(lm, spec, tasks)
+        answered = time.monotonic()
+        lm.on_progress = lambda done, total: told("general text", done, total)
+        general = score_text(lm, spec)
+    took = {
+        "load_s": round(loaded - started, 2),
+        "answer_s": round(answered - loaded, 2),
+        "general_s": round(time.monotonic() - answered, 2),
+        "answer_tokens": sum(item["num_tokens"] for item in items),
+    }
+    return {"items": items, "general": general, "took": took}
+
+
+def open_model(model: EvaluatedModel, spec: EvaluateSpec) -> Any:
+    """The engine of a checkpoint folder or a GGUF file."""
+    from kt_resources.generators.open_engine import open_engine
+
+    return open_engine(model.path, spec.config.engine, model.tokenizer_dir, spec.config.batch_size)
+
+
+def answer_items(lm: Any, spec: EvaluateSpec, tasks: list[str]) -> list[dict[str, Any]]:
+    """Run lm-eval over the tasks; one row an item, scored by the task's own ``process_results``.
+
+    ``lm_eval.evaluate`` is what ``lm_eval.simple_evaluate`` calls; the latter also describes the machine (4 s a model).
+    """
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    loaded = TaskManager(include_path=str(spec.tasks_dir), include_defaults=False).load(tasks)
+    for task in loaded["tasks"].values():
+        options = {"max_gen_toks": spec.config.max_new_tokens}
+        task.set_config(key="generation_kwargs", value=options, update=True)
+    evaluated = lm_eval.evaluate(
+        lm,
+        task_dict=loaded,
+        limit=spec.config.num_items,
+        bootstrap_iters=0,
+        apply_chat_template=True,
+        fewshot_as_multiturn=True,
+    )
+    samples = evaluated["samples"]
+    return [item_of(lm, task, sample, spec.config.max_new_tokens) for task in tasks for sample in samples[task]]
+
+
+def item_of(lm: Any, task: str, sample: Mapping[str, Any], max_new_tokens: int) -> dict[str, Any]:
+    """One of lm-eval's logged samples as a row."""
+    prompt, doc = sample["arguments"][0][0], sample["doc"]
+    answer = lm.answer_to(prompt, max_new_tokens)
+    return {
+        "task": task,
+        "id": doc["id"],
+        "family": doc["family"],
+        "prompt": prompt,
+        "completion": answer.text,
+        "answer": doc["answer"],
+        "score": float(sample["score"]),
+        "stopped": answer.stopped,
+        "num_tokens": answer.num_tokens,
+    }
+
+
+def score_text(lm: Any, spec: EvaluateSpec) -> dict[str, list[float]] | None:
+    """Columns ``nll`` (nats), ``tokens``, ``words`` of the general text's passages; None where it is not asked for."""
+    from lm_eval.api.instance import Instance
+
+    if spec.general_text is None or not spec.config.perplexity.enabled:
+        return None
+    texts = passages(spec.general_text.read_text(encoding="utf-8"), spec.config.perplexity.max_words)
+    if not texts:
+        raise EvaluateError("it is empty", where=str(spec.general_text), mend="give a text of some paragraphs")
+    requests = [Instance("loglikelihood_rolling", {}, (text,), index) for index, text in enumerate(texts)]
+    nll = [-value for value in lm.loglikelihood_rolling(requests)]
+    return {"nll": nll, "tokens": [len(lm.encode(text)) for text in texts], "words": count_words(texts)}

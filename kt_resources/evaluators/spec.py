@@ -1,0 +1,41 @@
+"""What the evaluation program is told."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from kt_resources.compute.program import ProgramSpec
+from kt_resources.evaluators.config import Evaluation
+from kt_resources.strict import Strict
+
+
+class EvaluatedModel(Strict):
+    """One model of the line.
+
+    Attributes:
+        asset: its asset (``sft_model``).
+        step: what a person calls it: a step of the recipe, ``base``, ``merged``, ``gguf``.
+        path: a Hugging Face checkpoint folder, or a ``.gguf`` file.
+        tokenizer_dir: folder with the tokenizer and the chat template that this model is asked with.
+    """
+
+    asset: str
+    step: str
+    data_version: str
+    path: Path
+    tokenizer_dir: Path
+
+
+class EvaluateSpec(ProgramSpec):
+    """Models, held-out tasks and options.
+
+    Attributes:
+        models: the first is what the others are compared with (the base model).
+        tasks_dir: folder of lm-eval tasks, one a family (see ``kt_assets.evaluate.tasks``).
+        general_text: a text file for perplexity; none is measured without it.
+    """
+
+    models: tuple[EvaluatedModel, ...] = Field(min_length=1)
+    tasks_dir: Path
+    general_text: Path | None = None
+    config: Evaluation = Evaluation()
