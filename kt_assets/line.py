@@ -179,7 +179,7 @@ def _add_merge(line: Line) -> None:
     if merge is None:
         line.absent["merged_model"] = "the recipe has no merge"
         return
-    parents = {"base": BASE} | {name: _model(line.recipe, name) for name in merge.inputs}
+    parents = {"base": BASE, "evaluation": "eval_tasks"} | {name: _model(line.recipe, name) for name in merge.inputs}
     line.add("merged_model", merged_model, merge_config(line.recipe), parents, "merged_model", merge.resources)
 
 

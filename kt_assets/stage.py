@@ -99,7 +99,9 @@ class Stage:
             known = None if options.rebuild else store.made(self.asset, making.fingerprint)
             if known:
                 store.set_current(known, making.fingerprint)
-                context.log.info(f"{self.asset}: the same making gave {known.data_version[:SHORT]} before; it is reused")
+                context.log.info(
+                    f"{self.asset}: the same making gave {known.data_version[:SHORT]} before; it is reused"
+                )
                 return known
             made = make(Work(self, making, config, context))
             making.own_work_seconds = made.own_work_seconds
@@ -190,7 +192,9 @@ def materialize_result(artifact: Artifact) -> dg.MaterializeResult:
         "path": dg.MetadataValue.path(str(artifact.folder)),
         "fingerprint": manifest.fingerprint[:SHORT],
         "seconds": manifest.seconds,
-        "parents": dg.MetadataValue.json({k: f"{p.asset}@{p.data_version[:SHORT]}" for k, p in manifest.parents.items()}),
+        "parents": dg.MetadataValue.json(
+            {k: f"{p.asset}@{p.data_version[:SHORT]}" for k, p in manifest.parents.items()}
+        ),
     }
     if manifest.overrides:
         metadata["read although unchecked"] = ", ".join(manifest.overrides)

@@ -22,4 +22,6 @@ def find_line(name: str | None) -> Line:
         if line.name == wanted:
             return line
     there = ", ".join(line.name for line in lines)
-    raise RecipeError(f"no line is called {wanted!r}", mend=f"there are: {there}; KT_RECIPES names a folder of your own")
+    raise RecipeError(
+        f"no line is called {wanted!r}", mend=f"there are: {there}; KT_RECIPES names a folder of your own"
+    )

@@ -12,10 +12,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 LineName = Annotated[str | None, typer.Argument(metavar="[LINE]", help="The model line; default: arithmetic.")]
+
+
 @app.command()
 def run(
     line: LineName = None,
-    select: Annotated[str | None, typer.Option(help="Only these assets, comma-separated, where they are stale.")] = None,
+    select: Annotated[
+        str | None, typer.Option(help="Only these assets, comma-separated, where they are stale.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make what is new or changed of a line, with its checks, and show how far it is."""
@@ -38,7 +42,9 @@ def validate(
 
 @app.command()
 def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on; the default is reachable from here only.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default is reachable from here only.")
+    ] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port; default 3000, or a free one where that is taken.")] = None,
     token: Annotated[str, typer.Option(envvar="KT_UI_TOKEN", help="Ask every browser for this once.")] = "",
 ) -> None:

@@ -56,7 +56,9 @@ def _tell(console: Console, line: Line, outcome: Outcome) -> None:
         console.print(f"[red]✗ {step.removeprefix(line.name + '__')}[/]: {message}", highlight=False)
 
 
-def _end(line: Line, store: Store, stale: dict[str, Stale], outcome: Outcome | None, seconds: float, as_json: bool) -> int:
+def _end(
+    line: Line, store: Store, stale: dict[str, Stale], outcome: Outcome | None, seconds: float, as_json: bool
+) -> int:
     code = 0 if outcome is None or outcome.success else INTERRUPTED if outcome.interrupted else 1
     stages = [_stage_row(line, store, name, stale) for name in line.stages]
     checks = failed_checks(line, store, list(line.stages))
@@ -89,7 +91,13 @@ def _stage_row(line: Line, store: Store, name: str, stale: dict[str, Stale]) -> 
 
 def _table(stages: Sequence[dict[str, object]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title, justify in (("asset", "left"), ("version", "left"), ("seconds", "right"), ("MB", "right"), ("was", "left")):
+    for title, justify in (
+        ("asset", "left"),
+        ("version", "left"),
+        ("seconds", "right"),
+        ("MB", "right"),
+        ("was", "left"),
+    ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for stage in stages:
         shown = (stage[key] for key in ("asset", "version", "seconds", "size_mb", "was"))

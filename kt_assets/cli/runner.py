@@ -77,7 +77,9 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in instance.get_runs(unfinished):
         pid = run.tags.get(PID_TAG)
         if pid and not _alive(int(pid)):
-            instance.report_run_failed(run, message="The process that ran it is gone; `kt run` goes on from its checkpoint.")
+            instance.report_run_failed(
+                run, message="The process that ran it is gone; `kt run` goes on from its checkpoint."
+            )
             closed.append(run.run_id)
     return closed
 

@@ -16,6 +16,9 @@ from kt_resources.home import Home, dagster_instance
 
 TOKEN_VARIABLE = "KT_UI_TOKEN"
 DEFAULT_PORT = 3000
+RUNS_END_S = 45.0
+"""How long runs in flight may take to end after Ctrl-C: their programs save a checkpoint first."""
+
 MODULE = "kt_assets.definitions"
 LOCATION = "kt_assets"
 
@@ -43,7 +46,7 @@ def serve_ui(
     with ExitStack() as stack:
         app = stack.enter_context(dagster_app(home, workspace))
         daemon = start_daemon(home, workspace)
-        stack.callback(daemon.stop)
+        stack.callback(daemon.drain, RUNS_END_S)
         print(f"Dagster UI: {address(host, chosen, token)}   (Ctrl-C ends it)", flush=True)
         serve(Guard(app, allowed_hosts(host), token), host, chosen)
 

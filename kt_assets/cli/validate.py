@@ -16,7 +16,9 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
         if not lines and not broken:
             raise RecipeError(f"no line is called {name!r}", mend="`kt validate` lists all")
     if as_json:
-        good = [{"line": line.name, "valid": True, "assets": list(line.stages), "absent": line.absent} for line in lines]
+        good = [
+            {"line": line.name, "valid": True, "assets": list(line.stages), "absent": line.absent} for line in lines
+        ]
         bad = [{"line": file.line, "valid": False, "file": str(file.path), "error": str(file.error)} for file in broken]
         print_json(good + bad)
         return 1 if broken else 0

@@ -50,7 +50,9 @@ class Row:
 class RunView:
     """Shows a run while it goes on, from the run's events and the programs' progress files."""
 
-    def __init__(self, line: Line, names: Sequence[str], store: Store, instance: dg.DagsterInstance, run_id: str) -> None:
+    def __init__(
+        self, line: Line, names: Sequence[str], store: Store, instance: dg.DagsterInstance, run_id: str
+    ) -> None:
         self.line, self.store, self.instance, self.run_id = line, store, instance, run_id
         self.rows = {name: Row(name, _last_seconds(store, line.stages[name].asset)) for name in names}
         self.console = Console(stderr=True)
@@ -127,7 +129,9 @@ class RunView:
         known = sum(seconds for seconds in left if seconds is not None)
         unknown = sum(seconds is None for seconds in left)
         more = f" and {unknown} stage(s) never timed" if unknown else ""
-        return Group(table, Text(f"about {_clock(known)} left{more} · Ctrl-C stops; `kt run` goes on from there", style="dim"))
+        return Group(
+            table, Text(f"about {_clock(known)} left{more} · Ctrl-C stops; `kt run` goes on from there", style="dim")
+        )
 
 
 def _last_seconds(store: Store, asset: str) -> float | None:

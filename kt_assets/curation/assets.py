@@ -83,8 +83,3 @@ def curation_facts(
         "num_prompts_shared_with_evaluation": len(evaluated & set().union(*by_purpose.values())),
         "num_prompts_shared_between_purposes": sum(len(shared) for _, _, shared in overlaps(by_purpose)),
     }
-
-
-def purpose_sources(recipe: Recipe, purpose: Purpose) -> tuple[str, ...]:
-    """The names of the recipe's sources that serve ``purpose``."""
-    return tuple(source.name for source in recipe.data.sources if source.purpose == purpose)

@@ -9,6 +9,7 @@ from kt_assets.evaluate.report import render_report
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.evaluators.config import Evaluation
 from kt_resources.evaluators.protocol import Evaluator
+from kt_resources.evaluators.results import read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
 from kt_resources.recipes.recipe import BASE, Recipe
 from kt_resources.store.store import Store
@@ -45,8 +46,9 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
         config=work.config,
     )
     result = evaluator.evaluate(spec, work.needs, work.context)
-    results = json.loads((work.out / "results.json").read_text())
-    (work.out / "run" / "report.html").write_text(render_report(report_data(work, store, results)), encoding="utf-8")
+    results = read_results(work.out)
+    page = render_report(report_data(work.stage, store, work.out))
+    (work.out / "run" / "report.html").write_text(page, encoding="utf-8")
     facts = json.loads((work.out / "facts.json").read_text())
     return Made.of_program(result, facts, {"models": models_table(results["models"])})
 

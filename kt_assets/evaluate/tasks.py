@@ -1,4 +1,4 @@
-"""Held-out rows become lm-eval tasks: a folder that ``lm-eval --include_path <folder> --tasks <family>`` runs as it is."""
+"""Held-out rows become lm-eval tasks: a folder that ``lm_eval --include_path <folder> --tasks <family>`` runs."""
 
 import json
 import re
@@ -107,7 +107,8 @@ def _refuse_repeats(items: Sequence[Mapping[str, Any]], family: str) -> None:
         key = question_id(item)
         if key in seen:
             mend = "keep one of them: an item that counts twice bends every interval"
-            raise DataError(f"items {seen[key]} and {item['id']} ask the same", where=f"eval_tasks: {family}", mend=mend)
+            what = f"items {seen[key]} and {item['id']} ask the same"
+            raise DataError(what, where=f"eval_tasks: {family}", mend=mend)
         seen[key] = item["id"]
 
 
@@ -131,4 +132,5 @@ def task_yaml(family: str, max_new_tokens: int) -> str:
     generation = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": max_new_tokens}
     metric = {"metric": "score", "aggregation": "mean", "higher_is_better": True}
     tail = {"generation_kwargs": generation, "metric_list": [metric], "metadata": {"version": 1.0}}
-    return "".join((yaml.safe_dump(head, sort_keys=False), functions, yaml.safe_dump({**texts, **tail}, sort_keys=False)))
+    first, last = (yaml.safe_dump(part, sort_keys=False) for part in (head, texts | tail))
+    return first + functions + last

@@ -4,11 +4,13 @@ import json
 
 import dagster as dg
 
+from kt_assets.probes import probe_prompts
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.mergers.protocol import Merger
 from kt_resources.mergers.spec import MergeInput, MergeSpec
 from kt_resources.recipes.recipe import Merge, Recipe
 from kt_resources.store.store import Store
+from kt_resources.store.tables import read_rows
 
 VERSION = "1"
 
@@ -40,6 +42,7 @@ def merge_models(work: Work, merger: Merger) -> Made:
         base_dir=work.inputs["base"].path("model"),
         inputs=tuple(MergeInput(name=name, dir=work.inputs[name].path("model")) for name in config.inputs),
         method=config.method,
+        probe_prompts=probe_prompts(read_rows(work.inputs["evaluation"].path("items.parquet")), config.num_probes),
     )
     result = merger.merge(spec, work.needs, work.context)
     return Made.of_program(result, json.loads((work.out / "facts.json").read_text()), {})

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from kt_assets.curation.assets import purpose_sources
 from kt_assets.mix.build import BuiltMix, build_mix, build_prompts, shared_prompts
 from kt_assets.mix.show import marked_markdown
 from kt_assets.mix.tokenize_rows import mask_facts
@@ -25,7 +24,7 @@ class PromptsConfig(Prompts):
 
 def prompts_config(recipe: Recipe, dataset: Prompts) -> PromptsConfig:
     """The dataset with the recipe's sources of purpose ``rl``."""
-    return PromptsConfig(purpose_sources=purpose_sources(recipe, "rl"), **dict(dataset))
+    return PromptsConfig(purpose_sources=recipe.sources_for("rl"), **dict(dataset))
 
 
 def training_mix(stage: Stage) -> dg.AssetsDefinition:

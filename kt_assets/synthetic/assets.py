@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from kt_assets.curation.assets import purpose_sources
 from kt_assets.mix.build import select_prompts, shared_prompts
 from kt_assets.mix.split import split_by_prompt
 from kt_assets.sources.assets import show
@@ -49,14 +48,14 @@ def synthetic_config(recipe: Recipe) -> SyntheticConfig:
     return SyntheticConfig(
         verifier=recipe.verifier,
         decontamination=recipe.data.curation.decontamination,
-        train_sources=purpose_sources(recipe, "train"),
+        train_sources=recipe.sources_for("train"),
         **dict(recipe.data.synthetic),
     )
 
 
 def pairs_config(recipe: Recipe, dataset: OnPolicyPairs) -> PairsConfig:
     """The dataset with the recipe's verifier and its sources of purpose ``preference``."""
-    sources = purpose_sources(recipe, "preference")
+    sources = recipe.sources_for("preference")
     return PairsConfig(verifier=recipe.verifier, purpose_sources=sources, **dict(dataset))
 
 

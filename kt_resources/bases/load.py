@@ -73,7 +73,9 @@ def measure_base(folder: Path, probe: str, max_new_tokens: int) -> dict[str, Any
     encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     with torch.inference_mode():
         finite = bool(torch.isfinite(model(**encoded).logits).all())
-        ids = model.generate(**encoded, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id)
+        ids = model.generate(
+            **encoded, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id
+        )
     answer_ids = ids[0, encoded["input_ids"].shape[1] :].tolist()
     return {
         "architecture": model.config.architectures[0],

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kt_resources.compute.devices import Device, fake_devices
+from kt_resources.compute.launch import with_precision
 from kt_resources.compute.leases import candidates
 from kt_resources.compute.needs import Needs
 from kt_resources.compute.precision import choose_precision
@@ -40,13 +41,15 @@ class FakeCompute:
             raise ComputeError(f"no program stands for {module}", where="FakeCompute", mend="give it in programs=")
         (spec.out_dir / "run").mkdir(parents=True, exist_ok=True)
         spec.scratch_dir.mkdir(parents=True, exist_ok=True)
+        precision = choose_precision(needs, chosen[0])
+        spec = with_precision(spec, precision)
         self.launched.append((module, spec, needs))
         took = {
             "devices": [f"{device.id} {device.name}" for device in chosen],
             "device_kind": chosen[0].kind,
             "device_memory_gb": chosen[0].memory_gb,
             "num_processes": needs.devices,
-            "precision": choose_precision(needs, chosen[0]),
+            "precision": precision,
             "lease_wait_s": 0.0,
             "wall_s": 0.0,
             "peak_memory_gb": 0.0,

@@ -14,7 +14,7 @@ from kt_resources.compute.devices import Device, find_devices
 from kt_resources.compute.environment import command, environment
 from kt_resources.compute.failure import failure
 from kt_resources.compute.leases import Lease, lease
-from kt_resources.compute.needs import Needs
+from kt_resources.compute.needs import Needs, Precision
 from kt_resources.compute.process import Process
 from kt_resources.compute.program import ProgramSpec, write_json
 from kt_resources.errors import ComputeError
@@ -37,6 +37,8 @@ class Launcher:
     def launch(self, module: str, spec: ProgramSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """Run ``python -m module`` on ``spec`` to its end; its result, with what it took under ``compute``.
 
+        A spec that has a field ``precision`` is given that of the lease.
+
         Args:
             context: the Dagster execution context; the program then reports to it through Dagster Pipes.
 
@@ -44,17 +46,22 @@ class Launcher:
             KtError: the mistake that the program explained, in the class that it had there.
             ComputeError: no device can serve ``needs``, or the program ended otherwise (the end of its log is told).
         """
-        spec_file = write_spec(spec)
         tell: Callable[[str], None] = context.log.info if context is not None else print
         devices = self.devices if self.devices is not None else find_devices()
         with (
             lease(self.leases, devices, needs, self.lease_timeout_s, tell) as held,
             pipes_environment(context) as pipes,
         ):
+            spec_file = write_spec(with_precision(spec, held.precision))
             variables = environment(os.environ, needs, held, online=spec.uses_network)
             started = time.monotonic()
             process = run_to_end(command(module, spec_file, needs, held), {**variables, **pipes}, held, spec.out_dir)
             return finish(module, spec, process, report(needs, held, process, time.monotonic() - started))
+
+
+def with_precision(spec: ProgramSpec, precision: Precision) -> ProgramSpec:
+    """``spec`` with the precision that its device was found to compute in, where it has such a field."""
+    return spec.model_copy(update={"precision": precision}) if "precision" in type(spec).model_fields else spec
 
 
 def write_spec(spec: ProgramSpec) -> Path:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import resource
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +16,7 @@ from kt_resources.compute import tether
 from kt_resources.compute.tether import MARK
 
 POLL_S = 0.05
+TREE_S = 2.0
 SWEEPS = 20
 GRACE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0))
 """Signals that a program may answer, with the seconds that it has to end after each; then SIGKILL."""
@@ -43,15 +44,21 @@ class Process:
         )
         self.pid = self._popen.pid
         self.peak_memory_gb = 0.0
+        """Peak resident memory, the sum over its processes, as far as :meth:`poll` saw it."""
+        self._tree, self._tree_seen = [self.pid], time.monotonic()
 
     def poll(self) -> int | None:
         """The exit code (negative: the signal that ended it), or None while it runs."""
         if self._popen.returncode is None:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self._popen.returncode = os.waitstatus_to_exitcode(status)
-                self.peak_memory_gb = _peak_gb(usage)
+            self._measure()
+            self._popen.poll()
         return self._popen.returncode
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        if now - self._tree_seen >= TREE_S:
+            self._tree, self._tree_seen = marked_processes(self.mark) or [self.pid], now
+        self.peak_memory_gb = max(self.peak_memory_gb, round(sum(map(peak_memory_gb, self._tree)), 3))
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the exit code; None where it still runs after ``timeout_s`` seconds."""
@@ -61,6 +68,21 @@ class Process:
                 return None
             time.sleep(POLL_S)
         return code
+
+    def drain(self, timeout_s: float) -> None:
+        """SIGINT the group, wait until every process of the tree has ended by itself; after ``timeout_s`` end the rest.
+
+        For a program whose processes have work of their own to wind up, such as a daemon with runs in flight.
+        """
+        started = time.monotonic()
+        try:
+            self._signal_group(signal.SIGINT)
+            while self.poll() is None or marked_processes(self.mark):
+                if time.monotonic() - started >= timeout_s:
+                    break
+                time.sleep(POLL_S)
+        finally:
+            self.stop()
 
     def stop(self, grace: Sequence[tuple[signal.Signals, float]] = GRACE) -> None:
         """End the whole tree: each signal of ``grace`` in turn, then SIGKILL.
@@ -103,6 +125,12 @@ def marked_processes(mark: str) -> list[int]:
     return found
 
 
-def _peak_gb(usage: resource.struct_rusage) -> float:
-    """Peak resident memory of the largest process of the tree, in GB; Linux counts in KiB, macOS in bytes."""
-    return round(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
+def peak_memory_gb(pid: int) -> float:
+    """Peak resident memory of one process since it was started, in GB; 0 where the system does not tell (not Linux).
+
+    ``getrusage`` will not do: its figure begins with the memory of the process that launched it.
+    """
+    with contextlib.suppress(OSError):
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(peak[1]) * 1024 / 1e9 if peak else 0.0
+    return 0.0

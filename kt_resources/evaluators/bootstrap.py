@@ -11,6 +11,9 @@ from typing import Any
 from kt_resources.evaluators.config import Bootstrap
 from kt_resources.strict import Strict
 
+Passages = Mapping[str, Sequence[float]]
+"""Columns ``nll`` (nats), ``tokens``, ``words``: one value a passage of general text."""
+
 
 class Metric(Strict):
     """A measured figure with its interval and the number of items behind it."""
@@ -25,7 +28,7 @@ def mean_interval(scores: Sequence[float], options: Bootstrap) -> Metric:
     """The mean of ``scores`` (each in [0, 1]) with its percentile interval.
 
     Where all are 0, or all 1, resampling would give an interval of no width; there the exact binomial bound stands
-    (Clopper–Pearson: 0 of n gives [0, 1 - (α/2)^(1/n)]).
+    (Clopper and Pearson: 0 of n gives [0, 1 - (a/2)^(1/n)] at level 1 - a).
     """
     _at_least_one(scores)
     n, mean = len(scores), sum(scores) / len(scores)
@@ -63,6 +66,24 @@ def paired_difference(scores: Sequence[float], baseline: Sequence[float], option
     differences = [one - other for one, other in zip(scores, baseline, strict=True)]
     mean = sum(differences) / len(differences)
     return _percentiles(mean, [differences], lambda draws: draws[0].mean(axis=1), options)
+
+
+def perplexity_drop(baseline: Passages, other: Passages, unit: str, options: Bootstrap) -> Metric:
+    """Perplexity of ``baseline`` minus that of ``other`` on the same passages, resampled together.
+
+    Args:
+        unit: ``tokens`` or ``words``: the column that counts what the perplexity is per.
+    """
+    columns = [baseline["nll"], baseline[unit], other["nll"], other[unit]]
+
+    def drop(sums: Any) -> Any:
+        import numpy as np
+
+        return np.exp(sums[0] / sums[1]) - np.exp(sums[2] / sums[3])
+
+    value = float(drop([sum(column) for column in columns]))
+    metric = _percentiles(value, columns, lambda draws: drop([column.sum(axis=1) for column in draws]), options)
+    return metric.model_copy(update={"n": int(sum(baseline[unit]))})
 
 
 def majority_scores(items: Sequence[Mapping[str, Any]]) -> list[float]:

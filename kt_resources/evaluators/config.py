@@ -21,7 +21,7 @@ class Perplexity(Strict):
     """
 
     enabled: bool = True
-    max_words: int = Field(1500, ge=50)
+    max_words: int = Field(default=1500, ge=50)
 
 
 class Bootstrap(Strict):
@@ -32,9 +32,9 @@ class Bootstrap(Strict):
         seed: seed of the draws.
     """
 
-    resamples: int = Field(1000, ge=100)
+    resamples: int = Field(default=1000, ge=100)
     seed: int = 0
-    level: float = Field(0.95, gt=0.5, lt=1)
+    level: float = Field(default=0.95, gt=0.5, lt=1)
 
 
 class Gate(Strict):
@@ -46,8 +46,10 @@ class Gate(Strict):
         baseline: the model that ``min_gain`` compares with, or ``majority_answer`` (always the family's commonest
             answer).
         min, max: bounds on the model's own value.
-        min_gain: least value of model − baseline.
+        min_gain: by how much the model is better than the baseline, at least; for a perplexity, by how much it fell
+            (-2 lets it rise by 2).
         bound: ``value`` compares the measured figure, ``low`` the worse end of its interval: surer, and stricter.
+        severity: ``error`` keeps the line from being promoted, ``warn`` is shown.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -80,14 +82,14 @@ class Evaluation(Strict):
     """
 
     tasks: tuple[str, ...] = ()
-    num_items: int | None = Field(None, ge=1)
-    max_new_tokens: int = Field(128, ge=1)
-    batch_size: int = Field(32, ge=1)
+    num_items: int | None = Field(default=None, ge=1)
+    max_new_tokens: int = Field(default=128, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     engine: Engine = "auto"
     perplexity: Perplexity = Perplexity()
     bootstrap: Bootstrap = Bootstrap()
     gates: Annotated[tuple[Gate, ...], Field(max_length=100)] = ()
-    num_samples: int = Field(6, ge=0, le=100, description="held-out prompts shown in the report, with every answer")
+    num_samples: int = Field(default=6, ge=0, le=100, description="held-out prompts shown in the report, with every answer")
     resources: Needs = Needs()
 
     @model_validator(mode="after")

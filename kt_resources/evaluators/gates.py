@@ -9,10 +9,9 @@ from kt_resources.evaluators.config import Gate, Severity
 from kt_resources.strict import Strict
 
 MAJORITY = "majority_answer"
-LOWER_IS_BETTER = ("word_perplexity", "token_perplexity")
 
 Gain = Callable[[str, str, str], Metric]
-"""``(metric, model, baseline) -> `` interval of model - baseline on the same items."""
+"""``(metric, model, baseline) -> `` by how much the model is better on the same items; positive is better."""
 
 
 class GateVerdict(Strict):

@@ -5,9 +5,11 @@ from typing import Any
 
 from kt_resources.evaluators.bootstrap import (
     Metric,
+    Passages,
     majority_scores,
     mean_interval,
     paired_difference,
+    perplexity_drop,
     perplexity_interval,
 )
 from kt_resources.evaluators.config import Bootstrap
@@ -15,9 +17,6 @@ from kt_resources.evaluators.gates import MAJORITY, find_model
 
 Items = Sequence[Mapping[str, Any]]
 """Rows ``task, id, family, prompt, completion, answer, score, stopped``."""
-
-Passages = Mapping[str, Sequence[float]]
-"""Columns ``nll`` (nats), ``tokens``, ``words``: one value a passage of general text."""
 
 
 def model_metrics(items: Items, general: Passages | None, options: Bootstrap) -> dict[str, Metric]:
@@ -49,33 +48,35 @@ def item_scores(items: Items, metric: str) -> list[float]:
 
 
 class Gains:
-    """Differences between models on the same items.
+    """By how much one model is better than another on the same items; positive is better, for perplexity too.
 
     Args:
-        models: rows ``asset, step, metrics``.
-        items: each asset's items.
+        models: rows ``asset, step``.
+        measured: what was seen of each asset: ``items`` and ``general``.
     """
 
-    def __init__(self, models: Sequence[Mapping[str, Any]], items: Mapping[str, Items], options: Bootstrap) -> None:
-        self.models, self.items, self.options = models, items, options
+    def __init__(
+        self, models: Sequence[Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]], options: Bootstrap
+    ) -> None:
+        self.models, self.measured, self.options = models, measured, options
 
     def __call__(self, metric: str, model: str, baseline: str) -> Metric:
-        """``model - baseline``: paired over items; for a perplexity the plain difference, its interval the two ends."""
-        one = find_model(self.models, model, metric)
+        """The gain in ``metric`` of ``model`` over ``baseline`` (asset, step, or :data:`MAJORITY`), with its interval.
+
+        Raises:
+            EvaluateError: one of the two was not evaluated.
+        """
+        one = self._seen(metric, model)
         if metric.endswith("perplexity"):
-            other = find_model(self.models, baseline, metric)
-            return unpaired(one["metrics"][metric], other["metrics"][metric])
-        scores = item_scores(self.items[one["asset"]], metric)
-        return paired_difference(scores, self._baseline(metric, one["asset"], baseline), self.options)
+            other = self._seen(metric, baseline)
+            unit = f"{metric.removesuffix('_perplexity')}s"
+            return perplexity_drop(other["general"], one["general"], unit, self.options)
+        items = one["items"]
+        if baseline == MAJORITY:
+            guessed = [{**item, "score": score} for item, score in zip(items, majority_scores(items), strict=True)]
+        else:
+            guessed = self._seen(metric, baseline)["items"]
+        return paired_difference(item_scores(items, metric), item_scores(guessed, metric), self.options)
 
-    def _baseline(self, metric: str, asset: str, baseline: str) -> list[float]:
-        if baseline != MAJORITY:
-            return item_scores(self.items[find_model(self.models, baseline, metric)["asset"]], metric)
-        items = self.items[asset]
-        guessed = [{**item, "score": score} for item, score in zip(items, majority_scores(items), strict=True)]
-        return item_scores(guessed, metric)
-
-
-def unpaired(one: Metric, other: Metric) -> Metric:
-    """The difference of two figures; its ends are the most that their intervals allow."""
-    return Metric(value=one.value - other.value, low=one.low - other.high, high=one.high - other.low, n=one.n)
+    def _seen(self, metric: str, name: str) -> Mapping[str, Any]:
+        return self.measured[find_model(self.models, name, metric)["asset"]]

@@ -7,16 +7,16 @@ from typing import Any
 
 from kt_resources.compute.program import write_json
 from kt_resources.evaluators.bootstrap import majority_scores, mean_interval
-from kt_resources.evaluators.config import Evaluation
+from kt_resources.evaluators.config import Bootstrap, Evaluation
 from kt_resources.evaluators.gates import MAJORITY, judge_gates
-from kt_resources.evaluators.metrics import Gains, model_metrics
+from kt_resources.evaluators.metrics import Gains, Items, model_metrics
 from kt_resources.evaluators.spec import EvaluatedModel
 from kt_resources.store.fingerprint import hash_json
 
 Measured = Mapping[str, Any]
 """What was seen of one model: ``items`` (rows) and ``general`` (columns, or None)."""
 
-SAMPLE_COLUMNS = ("model", "task", "id", "prompt", "completion", "answer", "score", "stopped", "num_tokens")
+SAMPLE_COLUMNS = ("model", "task", "id", "question", "prompt", "completion", "answer", "score", "stopped", "num_tokens")
 
 
 def results_of(models: Sequence[EvaluatedModel], measured: Sequence[Measured], config: Evaluation) -> dict[str, Any]:
@@ -32,20 +32,29 @@ def results_of(models: Sequence[EvaluatedModel], measured: Sequence[Measured], c
     for model, seen in zip(models, measured, strict=True):
         metrics = model_metrics(seen["items"], seen["general"], config.bootstrap)
         rows.append({**model.model_dump(include={"asset", "step", "data_version"}), "metrics": metrics})
-    items = {model.asset: seen["items"] for model, seen in zip(models, measured, strict=True)}
-    gains = Gains(rows, items, config.bootstrap)
-    first = measured[0]["items"]
+    by_asset = {model.asset: seen for model, seen in zip(models, measured, strict=True)}
+    gains = Gains(rows, by_asset, config.bootstrap)
     results = {
         "models": [{**row, "metrics": _plain(row["metrics"])} for row in rows],
         "comparisons": comparisons(rows, gains),
-        "baselines": {MAJORITY: mean_interval(majority_scores(first), config.bootstrap).model_dump()},
+        "baselines": baselines(measured[0]["items"], config.bootstrap),
         "gates": [verdict.model_dump() for verdict in judge_gates(config.gates, rows, gains)],
     }
     return {**results, "facts": facts(results, measured, gains)}
 
 
+def baselines(items: Items, options: Bootstrap) -> dict[str, Any]:
+    """``majority_answer`` and ``majority_answer/<family>``: what needs no model at all."""
+    scores = majority_scores(items)
+    found = {MAJORITY: mean_interval(scores, options).model_dump()}
+    for family in sorted({item["family"] for item in items}):
+        own = [score for item, score in zip(items, scores, strict=True) if item["family"] == family]
+        found[f"{MAJORITY}/{family}"] = mean_interval(own, options).model_dump()
+    return found
+
+
 def comparisons(rows: Sequence[Mapping[str, Any]], gains: Gains) -> list[dict[str, Any]]:
-    """Each model's gain over the first on every metric of the first: rows ``model, baseline, metric, value …``."""
+    """Each model's gain over the first, positive is better: rows ``model, baseline, metric, value, low, high, n``."""
     base = rows[0]
     return [
         {
@@ -117,6 +126,12 @@ def ids_hash(items: Sequence[Mapping[str, Any]]) -> str:
 def prompts_hash(items: Sequence[Mapping[str, Any]]) -> str:
     """A hash of which items were asked in which words, chat template included."""
     return hash_json(sorted([item["task"], item["id"], item["prompt"]] for item in items))
+
+
+def sample_rows(models: Sequence[EvaluatedModel], measured: Sequence[Measured]) -> list[dict[str, Any]]:
+    """Every answer of every model, one row each."""
+    pairs = zip(models, measured, strict=True)
+    return [{**item, "model": model.asset} for model, seen in pairs for item in seen["items"]]
 
 
 def write_results(out_dir: Path, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:

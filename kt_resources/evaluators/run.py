@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.answers import AnswerCache
 from kt_resources.evaluators.passages import count_words, passages
-from kt_resources.evaluators.results import results_of, write_results
+from kt_resources.evaluators.results import results_of, sample_rows, write_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
 from kt_resources.store.fingerprint import file_sha256, hash_json
 
@@ -31,9 +32,7 @@ def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
         measured.append(seen)
         timings.append({"model": model.asset, **seen["took"]})
     results = results_of(spec.models, measured, spec.config)
-    rows = [item | {"model": model.asset} for model, seen in zip(spec.models, measured, strict=True) for item in
-            seen["items"]]
-    write_results(spec.out_dir, results, rows)
+    write_results(spec.out_dir, results, sample_rows(spec.models, measured))
     write_json(spec.out_dir / "run" / "timings.json", timings)
     return {**results["facts"], "timings": timings}
 
@@ -45,9 +44,10 @@ class _Told:
         self.progress, self.name, self.index, self.total = progress, name, index, total
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` items of this model; answers are nine tenths of its work."""
-        share = (0.9 if what == "answers" else 1.0) * done / max(1, total)
-        self.progress.report(self.index + min(share, 0.99), self.total, f"{self.name}: {what} {done}/{total}")
+        """``done`` of ``total`` answers or passages of this model; answers are nine tenths of its work."""
+        before, share = (0.0, 0.9) if what == "answers" else (0.9, 0.09)
+        share = before + share * done / max(1, total)
+        self.progress.report(self.index + share, self.total, f"{self.name}: {what} {done}/{total}")
 
     def done(self) -> None:
         """This model is evaluated."""
@@ -118,6 +118,7 @@ def answer_items(lm: Any, spec: EvaluateSpec, tasks: list[str]) -> list[dict[str
     import lm_eval
     from lm_eval.tasks import TaskManager
 
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     loaded = TaskManager(include_path=str(spec.tasks_dir), include_defaults=False).load(tasks)
     for task in loaded["tasks"].values():
         options = {"max_gen_toks": spec.config.max_new_tokens}
@@ -142,6 +143,7 @@ def item_of(lm: Any, task: str, sample: Mapping[str, Any], max_new_tokens: int) 
         "task": task,
         "id": doc["id"],
         "family": doc["family"],
+        "question": doc["question"],
         "prompt": prompt,
         "completion": answer.text,
         "answer": doc["answer"],

@@ -43,13 +43,17 @@ def load_recipe(path: Path) -> Recipe:
         text = path.read_text(encoding="utf-8")
         parsed = try_parse_yaml_with_source_position(text, str(path))
     except OSError as error:
-        raise RecipeError("no such recipe", where=str(path), mend="`kt validate` lists the recipes there are") from error
+        raise RecipeError(
+            "no such recipe", where=str(path), mend="`kt validate` lists the recipes there are"
+        ) from error
     except UnicodeDecodeError as error:
         raise RecipeError("is not UTF-8 text", where=str(path), mend="save it as UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"is not YAML: {getattr(error, 'problem', error)}", where=place, mend="mend the line") from error
+        raise RecipeError(
+            f"is not YAML: {getattr(error, 'problem', error)}", where=place, mend="mend the line"
+        ) from error
     if parsed is None or not isinstance(parsed.value, dict):
         raise RecipeError("is empty", where=str(path), mend="begin with `line:` and `base_model:`")
     try:
@@ -68,7 +72,9 @@ def find_recipes(folders: Sequence[Path]) -> list[RecipeFile]:
             file = RecipeFile(path, None, error)
         if file.line in found:
             twin = RecipeError(
-                f"line {file.line!r} is also made by {found[file.line].path}", where=str(path), mend="rename one `line:`"
+                f"line {file.line!r} is also made by {found[file.line].path}",
+                where=str(path),
+                mend="rename one `line:`",
             )
             file = RecipeFile(path, None, twin)
             found[f"{path.parent.name}_again"] = file

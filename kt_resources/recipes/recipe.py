@@ -10,7 +10,16 @@ from kt_resources.evaluators.config import Evaluation
 from kt_resources.mergers.methods import MergeMethod, problem_with_inputs
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.recipes.base_model import BaseModelSource
-from kt_resources.recipes.data import SYNTHETIC, Data, Dataset, EvalData, OnPolicyPairs, generated_tasks, shared_seeds
+from kt_resources.recipes.data import (
+    SYNTHETIC,
+    Data,
+    Dataset,
+    EvalData,
+    OnPolicyPairs,
+    Purpose,
+    generated_tasks,
+    shared_seeds,
+)
 from kt_resources.strict import Strict
 from kt_resources.trainers.objectives import Objective
 from kt_resources.trainers.spec import Optimization
@@ -68,6 +77,7 @@ class Merge(Strict):
 
     inputs: tuple[Name, ...] = Field(min_length=2)
     method: MergeMethod
+    num_probes: int = Field(default=6, ge=1, description="held-out prompts that the merged model is asked")
     resources: Needs = Needs()
 
     @model_validator(mode="before")
@@ -141,6 +151,10 @@ class Recipe(Strict):
     def step(self, name: str) -> Step:
         """The step of that name; KeyError where there is none."""
         return {step.name: step for step in self.training}[name]
+
+    def sources_for(self, purpose: Purpose) -> tuple[str, ...]:
+        """The names of the sources that serve ``purpose``."""
+        return tuple(source.name for source in self.data.sources if source.purpose == purpose)
 
     @property
     def shipped(self) -> str:

@@ -66,7 +66,9 @@ def scorer_of(name: str) -> Callable[[str, dict[str, Any]], float]:
 
 def _own_answer_scores(score_answer: Callable[[str, dict[str, Any]], float], entry: Any, where: str) -> None:
     try:
-        score_answer(entry["answer"], entry)
+        problem = None if score_answer(entry["answer"], entry) >= 1.0 else "it is scored as wrong"
     except Exception as error:
-        what = f"reasoning-gym cannot score this row's own answer: {type(error).__name__}: {error}"
-        raise GenerationError(what, where=where, mend="make the row again from its source") from error
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        what = f"reasoning-gym cannot score this row's own answer: {problem}"
+        raise GenerationError(what, where=where, mend="make the row again from its source")

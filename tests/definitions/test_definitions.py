@@ -102,7 +102,9 @@ def test_the_retraining_schedule_is_off_and_starts_the_whole_line() -> None:
     assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} >= {"raw_examples", "gguf_model"}
 
 
-def test_a_broken_recipe_shows_its_error_and_leaves_the_other_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_recipe_shows_its_error_and_leaves_the_other_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "recipe.yaml").write_text("line: broken\ncolour: red\n")

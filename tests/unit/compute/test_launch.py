@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from kt_resources.compute.devices import fake_devices
-from kt_resources.compute.launch import Launcher
+from kt_resources.compute.launch import Launcher, with_precision
 from kt_resources.compute.leases import lease
 from kt_resources.compute.needs import Needs
 from kt_resources.compute.program import ProgramSpec
@@ -83,6 +83,14 @@ def test_the_program_sees_its_device_its_precision_and_no_telemetry(launcher, tm
     seen = launcher.launch(MODULE, spec(tmp_path, "succeed"), Needs())["seen"]
     assert seen["CUDA_VISIBLE_DEVICES"] == "0" and seen["KT_PRECISION"] == "bf16"
     assert seen["HF_HUB_OFFLINE"] == "1" and seen["DO_NOT_TRACK"] == "1"
+
+
+def test_a_spec_with_a_precision_gets_that_of_the_lease(tmp_path) -> None:
+    class Precise(Spec):
+        precision: str = "bf16"
+
+    assert with_precision(Precise(out_dir=tmp_path, scratch_dir=tmp_path, act="x"), "fp16").precision == "fp16"
+    assert with_precision(spec(tmp_path, "x"), "fp16") == spec(tmp_path, "x")
 
 
 def test_a_cpu_program_sees_no_gpu(launcher, tmp_path) -> None:

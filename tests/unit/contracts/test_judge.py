@@ -17,7 +17,10 @@ UNIQUE = Rule(name="ids_unique", why="w", expectation="expect_column_values_to_b
 
 def between(column: str, **bounds: float) -> Rule:
     return Rule(
-        name=f"{column}_within", why="w", expectation="expect_column_values_to_be_between", arguments={"column": column, **bounds}
+        name=f"{column}_within",
+        why="w",
+        expectation="expect_column_values_to_be_between",
+        arguments={"column": column, **bounds},
     )
 
 

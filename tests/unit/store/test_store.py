@@ -13,7 +13,9 @@ from kt_resources.store.fingerprint import data_version, fingerprint, hash_json
 from kt_resources.store.store import Artifact, Store
 
 
-def make(store: Store, text: str = "one", asset: str = "line/rows", parents: dict[str, Artifact] | None = None) -> Artifact:
+def make(
+    store: Store, text: str = "one", asset: str = "line/rows", parents: dict[str, Artifact] | None = None
+) -> Artifact:
     with store.making(asset, {"text": text}, parents or {}, "1") as making:
         (making.out / "rows.txt").write_text(text)
         return store.commit(making, {"num_rows": 1})
@@ -107,7 +109,10 @@ def test_two_processes_cannot_make_the_same_artifact_and_a_killed_one_frees_it(t
     other = spawn.Process(target=_hold, args=(tmp_path, ready, done))
     other.start()
     assert ready.wait(20)
-    with pytest.raises(StoreError, match=f"process {other.pid} is making"), Store(tmp_path).making("line/rows", {}, {}, "1"):
+    with (
+        pytest.raises(StoreError, match=f"process {other.pid} is making"),
+        Store(tmp_path).making("line/rows", {}, {}, "1"),
+    ):
         pass
     other.kill()
     other.join()

@@ -1,0 +1,49 @@
+"""``kt report``: the figures of a line, and where its HTML report lies."""
+
+from rich.console import Console
+from rich.table import Table
+
+from kt_assets.cli.lines import find_line
+from kt_assets.cli.output import print_json
+from kt_assets.evaluate.collect import report_data
+from kt_assets.evaluate.report import ReportData, report_json
+from kt_resources.errors import StoreError
+from kt_resources.home import ensure_home
+from kt_resources.store.store import Store
+
+
+def report_command(name: str | None, as_json: bool) -> int:
+    """Print the current report of the line; exit code 0."""
+    line, store = find_line(name), Store(ensure_home().store)
+    stage = line.stages["evaluation_report"]
+    artifact = store.current(stage.asset)
+    if artifact is None:
+        raise StoreError("has not been made", where=stage.asset, mend=f"kt run {line.name}")
+    data, page = report_data(stage, store, artifact.folder), str(artifact.path("run/report.html"))
+    if as_json:
+        print_json(report_json(data, page))
+        return 0
+    console = Console(highlight=False)
+    console.print(_models(data))
+    for check in data.checks:
+        if not check["passed"]:
+            console.print(f"{check['severity']}: {check['asset']}: {check['name']}: {check['observed']}")
+    console.print(f"{sum(check['passed'] for check in data.checks)} of {len(data.checks)} checks passed")
+    console.print(f"report: {page}")
+    return 0
+
+
+def _models(data: ReportData) -> Table:
+    names = list(dict.fromkeys(name for model in data.models for name in model["metrics"]))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("model")
+    for name in names:
+        table.add_column(name, justify="right")
+    for model in data.models:
+        found = (model["metrics"].get(name) for name in names)
+        table.add_row(model["asset"], *(_told(metric) for metric in found))
+    return table
+
+
+def _told(metric: dict[str, float] | None) -> str:
+    return "–" if metric is None else f"{metric['value']:.3g} [{metric['low']:.3g}, {metric['high']:.3g}]"

@@ -1,0 +1,108 @@
+"""What the store knows of a line, gathered for its report."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kt_assets.evaluate.report import ReportData
+from kt_assets.stage import Stage
+from kt_resources.store.manifest import Manifest
+from kt_resources.store.store import Artifact, Store
+from kt_resources.store.tables import read_rows
+from kt_resources.store.verdicts import read_verdict
+
+
+def stages_behind(stage: Stage) -> list[Stage]:
+    """``stage`` and every stage that it is made from, each once, sources first."""
+    found: dict[str, Stage] = {}
+
+    def visit(here: Stage) -> None:
+        for parent in here.parents.values():
+            if parent.name not in found:
+                visit(parent)
+        found[here.name] = here
+
+    visit(stage)
+    return list(found.values())
+
+
+def report_data(stage: Stage, store: Store, folder: Path) -> ReportData:
+    """Everything that the report of ``stage`` shows.
+
+    Args:
+        folder: where ``results.json`` and ``samples.parquet`` lie: the artifact, or the one being made.
+    """
+    results = json.loads((folder / "results.json").read_text())
+    made = [(here, artifact) for here in stages_behind(stage) if (artifact := store.current(here.asset))]
+    return ReportData(
+        line=stage.line,
+        models=results["models"],
+        comparisons=results["comparisons"],
+        baselines=results["baselines"],
+        gates=results["gates"],
+        samples=read_rows(folder / "samples.parquet"),
+        num_samples=getattr(stage.config, "num_samples", 6),
+        curves={here.name: curve for here, artifact in made if (curve := _curve(artifact))},
+        curation=_curation(made),
+        checks=list(_checks(made, store)),
+        timings=[_timing(here, artifact.manifest) for here, artifact in made],
+        artifacts=[_artifact_row(here, artifact.manifest) for here, artifact in made],
+        gguf=_gguf(made),
+    )
+
+
+def _curve(artifact: Artifact) -> list[dict[str, Any]]:
+    path = artifact.folder / "run" / "curve.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _curation(made: Iterable[tuple[Stage, Artifact]]) -> dict[str, Any]:
+    facts = next((artifact.manifest.facts for here, artifact in made if here.name == "curated_examples"), None)
+    return {"raw": facts["num_raw"], "kept": facts["num_kept"], "removed": facts["removed"]} if facts else {}
+
+
+def _checks(made: Iterable[tuple[Stage, Artifact]], store: Store) -> Iterable[dict[str, Any]]:
+    for here, artifact in made:
+        verdict = read_verdict(store, artifact, here.contract.hash) if here.contract else None
+        for rule in verdict.rules if verdict else ():
+            yield {
+                "asset": here.name,
+                "name": rule.rule,
+                "passed": rule.passed,
+                "severity": rule.severity,
+                "observed": rule.observed,
+            }
+
+
+def _timing(stage: Stage, manifest: Manifest) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "asset": stage.name,
+        "seconds": manifest.seconds,
+        "own_work_seconds": manifest.own_work_seconds,
+    }
+    compute = manifest.facts.get("compute", {})
+    if "peak_memory_gb" in compute:
+        row["peak_memory_gb"] = compute["peak_memory_gb"]
+    if "tokens_per_s" in manifest.facts:
+        row["tokens_per_second"] = manifest.facts["tokens_per_s"]
+    return row
+
+
+def _artifact_row(stage: Stage, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "asset": stage.name,
+        "version": manifest.data_version[:12],
+        "parents": [parent.name for parent in stage.parents.values()],
+        "size_mb": sum(file.size for file in manifest.files.values()) / 1e6,
+    }
+
+
+def _gguf(made: Iterable[tuple[Stage, Artifact]]) -> dict[str, Any]:
+    for here, artifact in made:
+        if here.name == "gguf_model":
+            entry = artifact.manifest.files["model.gguf"]
+            quant = artifact.manifest.config["target"]["quant"]
+            path = str(artifact.folder / "model.gguf")
+            return {"file": "model.gguf", "size_mb": entry.size / 1e6, "quant": quant, "path": path}
+    return {}

@@ -1,0 +1,211 @@
+"""From :class:`ReportData` to what the template places: chosen samples, charts, sentences."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kt_assets.evaluate.report import charts, lineage
+from kt_assets.evaluate.report.data import ReportData, Row
+
+MAJORITY = "majority_answer"
+CURVES = {
+    "loss": ("loss", "eval_loss"),
+    "reward": ("reward", "eval_reward"),
+    "KL to the reference": ("kl",),
+    "answer length, tokens": ("completion_length",),
+}
+"""Charts of a training step: title → columns; the first is drawn strongest."""
+
+MAX_ANSWER_CHARS = 600
+
+
+def view(data: ReportData) -> dict[str, Any]:
+    """Everything that the template names."""
+    return {
+        "data": data,
+        "headline": headline(data),
+        "panels": panels(data),
+        "metric_names": metric_names(data.models),
+        "curves": curve_cards(data.curves),
+        "funnel": funnel(data.curation),
+        "samples": sample_cards(data),
+        "check_counts": check_counts(data.checks),
+        "checks": by_asset(sorted(data.checks, key=lambda check: (check["passed"], check["severity"] != "error"))),
+        "lineage": lineage_rows(data.artifacts),
+        "costs": costs(data),
+    }
+
+
+def headline(data: ReportData) -> dict[str, Any]:
+    """The shipped model's accuracy beside the base's, and the gain with its interval where it was compared."""
+    base, shipped = data.base, data.shipped
+    found = [row for row in data.comparisons if row["model"] == shipped["asset"] and row["metric"] == "accuracy"]
+    gain = found[0] if found else None
+    sure = gain is not None and (gain["low"] > 0 or gain["high"] < 0)
+    return {
+        "base": base,
+        "shipped": shipped,
+        "before": base["metrics"].get("accuracy"),
+        "after": shipped["metrics"].get("accuracy"),
+        "gain": gain,
+        "sure": sure,
+    }
+
+
+def families(models: Sequence[Row]) -> list[str]:
+    """The families that any model was asked, in the order of their names."""
+    return sorted({name.split("/", 1)[1] for model in models for name in model["metrics"] if "/" in name})
+
+
+def panels(data: ReportData) -> list[dict[str, Any]]:
+    """One panel for all items and one a family: rows ``model, metric, svg`` on one common scale."""
+    names = ["accuracy", *(f"accuracy/{family}" for family in families(data.models))]
+    highs = [model["metrics"][name]["high"] for model in data.models for name in names if name in model["metrics"]]
+    mark = data.baselines.get(MAJORITY, {}).get("value")
+    top = charts.scale_top([*highs, *([mark] if mark else [])])
+    found = []
+    for name in names:
+        measured = [model for model in data.models if name in model["metrics"]]
+        at = mark if name == "accuracy" else data.baselines.get(f"{MAJORITY}/{name.split('/')[-1]}", {}).get("value")
+        rows = [
+            {
+                "model": model,
+                "metric": model["metrics"][name],
+                "svg": charts.interval(model["metrics"][name], top, at),
+                "shipped": model is data.shipped,
+            }
+            for model in measured
+        ]
+        title = "All held-out items" if name == "accuracy" else name.split("/", 1)[1]
+        found.append({"title": title, "rows": rows, "top": top, "mark": at})
+    return found
+
+
+def metric_names(models: Sequence[Row]) -> list[str]:
+    """The metrics of any model, in the order in which they were measured."""
+    return list(dict.fromkeys(name for model in models for name in model["metrics"]))
+
+
+def curve_cards(curves: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
+    """One card a training step, with a chart for each quantity that it logged at least twice."""
+    cards = []
+    for asset, rows in curves.items():
+        plots = [plot for title, columns in CURVES.items() if (plot := curve_plot(title, columns, rows))]
+        if plots:
+            cards.append({"asset": asset, "plots": plots})
+    return cards
+
+
+def curve_plot(title: str, columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any] | None:
+    """A chart of ``columns`` over ``step``; None where none of them was logged twice."""
+    lines = {name: points for name in columns if len(points := series(rows, name)) > 1}
+    if not lines:
+        return None
+    values = [y for line in lines.values() for _, y in line]
+    first = next(iter(lines.values()))
+    return {
+        "title": title,
+        "svg": charts.curve(list(lines.values())),
+        "names": list(lines),
+        "low": min(values),
+        "high": max(values),
+        "last": {name: line[-1][1] for name, line in lines.items()},
+        "steps": (first[0][0], max(line[-1][0] for line in lines.values())),
+    }
+
+
+def series(rows: Sequence[Row], column: str) -> list[charts.Point]:
+    """The points ``(step, value)`` of the rows that have ``column``; NaN and infinities are left out."""
+    points = [(float(row["step"]), row[column]) for row in rows if row.get(column) is not None]
+    return [(step, float(value)) for step, value in points if abs(float(value)) < float("inf")]
+
+
+def funnel(curation: Row) -> list[dict[str, Any]]:
+    """Rows ``label, count, share, kind``: all raw rows, what each reason took, what is left."""
+    if not curation.get("raw"):
+        return []
+    raw = curation["raw"]
+    removed = sorted(curation.get("removed", {}).items(), key=lambda item: -item[1])
+    rows = [("raw rows", raw, "raw"), *((reason, count, "removed") for reason, count in removed)]
+    rows.append(("kept", curation["kept"], "kept"))
+    return [{"label": label, "count": count, "share": count / raw, "kind": kind} for label, count, kind in rows]
+
+
+def sample_cards(data: ReportData) -> list[dict[str, Any]]:
+    """Held-out prompts with every model's answer: half that the shipped model got right, half wrong, where it can be."""
+    by_item: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in data.samples:
+        by_item.setdefault((row["task"], row["id"]), {})[row["model"]] = row
+    chosen = choose(by_item, data.shipped["asset"], data.num_samples, data.seed)
+    order = [model["asset"] for model in data.models]
+    cards = []
+    for task, key in chosen:
+        answers = [by_item[task, key][asset] for asset in order if asset in by_item[task, key]]
+        shown = [{**row, "clipped": len(row["completion"]) > MAX_ANSWER_CHARS} for row in answers]
+        shown = [{**row, "text": row["completion"][:MAX_ANSWER_CHARS]} for row in shown]
+        cards.append({"task": task, "id": key, "question": answers[0]["question"], "truth": answers[0]["answer"]})
+        cards[-1]["answers"] = shown
+    return cards
+
+
+def choose(
+    by_item: Mapping[tuple[str, str], Mapping[str, Row]], asset: str, count: int, seed: int
+) -> list[tuple[str, str]]:
+    """At most ``count`` items, drawn with ``seed``: half of those that ``asset`` got right, half of the others."""
+    keys = sorted(by_item)
+    random.Random(seed).shuffle(keys)
+    right = [key for key in keys if asset in by_item[key] and by_item[key][asset]["score"] >= 1]
+    wrong = [key for key in keys if key not in set(right)]
+    num_right = min(len(right), max(count - len(wrong), (count + 1) // 2))
+    return sorted(right[:num_right] + wrong[: count - num_right])
+
+
+def check_counts(checks: Sequence[Row]) -> dict[str, int]:
+    """How many checks passed, failed, or failed as a warning."""
+    failed = [check for check in checks if not check["passed"]]
+    errors = sum(check["severity"] == "error" for check in failed)
+    return {"passed": len(checks) - len(failed), "failed": errors, "warned": len(failed) - errors}
+
+
+def by_asset(checks: Sequence[Row]) -> dict[str, list[Row]]:
+    """The checks of each asset, assets with a failed check first."""
+    grouped: dict[str, list[Row]] = {}
+    for check in checks:
+        grouped.setdefault(check["asset"], []).append(check)
+    return grouped
+
+
+def lineage_rows(artifacts: Sequence[Row]) -> list[dict[str, Any]]:
+    """One row an artifact: its drawing, asset, short version, size, all its parents."""
+    if not artifacts:
+        return []
+    rows, versions = lineage.rails(artifacts), lineage.short_versions(artifacts)
+    by_name, width = {artifact["asset"]: artifact for artifact in artifacts}, lineage.num_lanes(rows)
+    return [
+        {
+            "svg": lineage.rail_svg(row, width),
+            "asset": row.asset,
+            "version": versions[row.asset],
+            "parents": [(parent, versions.get(parent, "")) for parent in by_name[row.asset]["parents"]],
+            "size_mb": by_name[row.asset].get("size_mb"),
+        }
+        for row in rows
+    ]
+
+
+def costs(data: ReportData) -> dict[str, Any]:
+    """Seconds, memory and size of each asset, and the totals."""
+    sizes = {artifact["asset"]: artifact.get("size_mb") for artifact in data.artifacts}
+    longest = max((timing["seconds"] for timing in data.timings), default=0) or 1
+    rows = [
+        {**timing, "size_mb": sizes.get(timing["asset"]), "share": timing["seconds"] / longest,
+         "own_share": min(timing["own_work_seconds"] or 0, timing["seconds"]) / longest}
+        for timing in data.timings
+    ]
+    return {
+        "rows": rows,
+        "seconds": sum(timing["seconds"] for timing in data.timings),
+        "own_work_seconds": sum(timing["own_work_seconds"] or 0 for timing in data.timings),
+        "size_mb": sum(size or 0 for size in sizes.values()),
+        "peak_memory_gb": max((timing.get("peak_memory_gb") or 0 for timing in data.timings), default=0),
+    }

@@ -1,0 +1,62 @@
+"""An evaluator for unit tests: it asks no model, and writes the same files as the real one."""
+
+import hashlib
+import json
+from typing import Any
+
+from kt_resources.compute.needs import Needs
+from kt_resources.compute.program import write_json
+from kt_resources.evaluators.results import results_of, sample_rows, write_results
+from kt_resources.evaluators.run import task_names
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+
+
+class FakeEvaluator:
+    """Answers every held-out item at random but for good: the same model and item give the same answer.
+
+    Args:
+        accuracy: share of right answers by asset; 0.5 where it is not given.
+    """
+
+    def __init__(self, accuracy: dict[str, float] | None = None) -> None:
+        self.accuracy = accuracy or {}
+        self.calls: list[EvaluateSpec] = []
+
+    def evaluate(self, spec: EvaluateSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
+        """As :meth:`kt_resources.evaluators.protocol.Evaluator.evaluate`, without a model."""
+        self.calls.append(spec)
+        measured = [{"items": self._items(spec, model), "general": self._general(spec)} for model in spec.models]
+        results = results_of(spec.models, measured, spec.config)
+        write_results(spec.out_dir, results, sample_rows(spec.models, measured))
+        write_json(spec.out_dir / "run" / "result.json", results["facts"])
+        return results["facts"]
+
+    def _items(self, spec: EvaluateSpec, model: EvaluatedModel) -> list[dict[str, Any]]:
+        return [
+            self._item(model, name, json.loads(line))
+            for name in task_names(spec)
+            for line in (spec.tasks_dir / name / "items.jsonl").read_text().splitlines()[: spec.config.num_items]
+        ]
+
+    def _item(self, model: EvaluatedModel, task: str, item: dict[str, Any]) -> dict[str, Any]:
+        draw = int(hashlib.sha256(f"{model.asset} {item['id']}".encode()).hexdigest()[:8], 16) / 16**8
+        right = draw < self.accuracy.get(model.asset, 0.5)
+        answer = item["answer"]
+        return {
+            "task": task,
+            "id": item["id"],
+            "family": item["family"],
+            "question": item["question"],
+            "prompt": item["question"],
+            "completion": answer if right else f"not {answer}",
+            "answer": answer,
+            "score": float(right),
+            "stopped": True,
+            "num_tokens": 1 + len(answer),
+        }
+
+    @staticmethod
+    def _general(spec: EvaluateSpec) -> dict[str, list[float]] | None:
+        if spec.general_text is None or not spec.config.perplexity.enabled:
+            return None
+        return {"nll": [300.0, 330.0], "tokens": [100, 100], "words": [70, 70]}

