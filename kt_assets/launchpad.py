@@ -69,7 +69,7 @@ def _shape(model: Strict) -> dict[str, dg.Field]:
 
 
 def _field(value: Any, annotation: Any, description: str) -> dg.Field:
-    told = {"description": description} if description else {}
+    told: dict[str, Any] = {"description": description} if description else {}
     if isinstance(value, Strict):
         return dg.Field(dg.Shape(_shape(value)), is_required=False, **told)
     scalar = _scalar(value, annotation)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -29,6 +30,9 @@ from kt_resources.contracts.contract import Contract
 from kt_resources.recipes.data import SYNTHETIC
 from kt_resources.recipes.recipe import BASE, Recipe, Step
 from kt_resources.strict import Strict
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 AssetFactory = Callable[[Stage], dg.AssetsDefinition]
 
@@ -58,7 +62,7 @@ class Line:
         return f"{self.name}_line"
 
     @property
-    def job(self) -> dg.UnresolvedAssetJobDefinition:
+    def job(self) -> "UnresolvedAssetJobDefinition":
         """Every asset of the line and its checks, as one job."""
         return dg.define_asset_job(self.job_name, selection=dg.AssetSelection.key_prefixes(self.name))
 
@@ -186,13 +190,15 @@ def _add_merge(line: Line) -> None:
 def _add_shipping(line: Line) -> None:
     """The GGUF files and the report on every model of the line."""
     recipe = line.recipe
+    mixes = [name for name, dataset in recipe.datasets.items() if dataset.type == "mix" and name in line.stages]
+    calibration = {"calibration": mixes[0]} if mixes else {}
     shipped = {}
     for name, target in recipe.quantize.assets.items():
-        parents = {"model": recipe.shipped, "base": BASE, "evaluation": "eval_tasks", "curated": "curated_examples"}
+        parents = {"model": recipe.shipped, "evaluation": "eval_tasks"} | calibration
         config = quantize_config(recipe, target)
         line.add(name, gguf_model, config, parents, "gguf_model", recipe.quantize.resources)
         shipped[name] = name
     models = [BASE, *(step.asset for step in recipe.training), "merged_model", *shipped]
     parents = {"evaluation": "eval_tasks"} | {name: name for name in models if name in line.stages}
-    config = evaluation_config(recipe)
-    line.add("evaluation_report", evaluation_report, config, parents, "evaluation_report", recipe.evaluate.resources)
+    evaluation = evaluation_config(recipe)
+    line.add("evaluation_report", evaluation_report, evaluation, parents, "evaluation_report", evaluation.resources)

@@ -176,7 +176,7 @@ class Made:
 
     @classmethod
     def of_program(cls, result: Mapping[str, Any], facts: Mapping[str, Any], shown: dict[str, str]) -> "Made":
-        """What a program's ``result`` tells: ``facts`` with its lease and speed beside them, its wall time as own work."""
+        """What a program's ``result`` tells: ``facts`` with its lease beside them, its wall time as own work."""
         compute = result.get("compute", {})
         return cls(dict(facts) | {"compute": compute}, shown, compute.get("wall_s", 0.0))
 

@@ -88,7 +88,7 @@ def failed_checks(line: Line, store: Store, names: Sequence[str]) -> list[tuple[
     """(stage, rule, severity, observed) of every rule that does not hold on the current versions."""
     from kt_resources.store.verdicts import read_verdict
 
-    found = []
+    found: list[tuple[str, str, str, str]] = []
     for name in names:
         stage, artifact = line.stages[name], store.current(line.stages[name].asset)
         verdict = read_verdict(store, artifact, stage.contract.hash) if artifact and stage.contract else None

@@ -5,7 +5,9 @@ from rich.console import Console
 
 from kt_assets.cli.output import print_json
 from kt_assets.definitions import load_lines
-from kt_resources.errors import RecipeError
+from kt_assets.line import Line
+from kt_assets.sources.reasoning_gym import check_families
+from kt_resources.errors import DataError, RecipeError
 
 
 def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
@@ -15,6 +17,8 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
         lines, broken = [line for line in lines if line.name == name], [file for file in broken if file.line == name]
         if not lines and not broken:
             raise RecipeError(f"no line is called {name!r}", mend="`kt validate` lists all")
+    for line in lines:
+        check_line(line)
     if as_json:
         good = [
             {"line": line.name, "valid": True, "assets": list(line.stages), "absent": line.absent} for line in lines
@@ -32,3 +36,20 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
     for file in broken:
         console.print(f"✗ {file.line}: {file.error}", style="red", markup=False)
     return 1 if broken else 0
+
+
+def check_line(line: Line) -> None:
+    """What the schema alone cannot see: families of generated tasks that there are not, files that are missing.
+
+    Raises:
+        DataError: names the family or the file.
+    """
+    data = line.recipe.data
+    for source in data.sources:
+        if source.type == "reasoning_gym":
+            check_families(source.families, source.answer_style if source.purpose == "train" else None)
+        elif not (line.folder / source.path).is_file():
+            raise DataError("there is no such file", where=str(line.folder / source.path), mend="correct `path`")
+    check_families(line.recipe.eval_tasks.families)
+    if data.synthetic and data.synthetic.prompts.type == "reasoning_gym":
+        check_families(data.synthetic.prompts.families)

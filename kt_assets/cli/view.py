@@ -56,7 +56,8 @@ class RunView:
         self.line, self.store, self.instance, self.run_id = line, store, instance, run_id
         self.rows = {name: Row(name, _last_seconds(store, line.stages[name].asset)) for name in names}
         self.console = Console(stderr=True)
-        self._stop, self._cursor = threading.Event(), None
+        self._cursor: str | None = None
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "RunView":

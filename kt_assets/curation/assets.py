@@ -1,12 +1,13 @@
 """The curation room: raw rows become rows worth training on; every removed row is kept with its reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from kt_assets.curation.emails import mask_row
 from kt_assets.curation.pipeline import Curated, curate, reasons_table
+from kt_assets.mix.tokenize_rows import count_tokens
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.compute.program import write_json
 from kt_resources.recipes.data import Curation, Purpose, overlaps
@@ -47,23 +48,13 @@ def make_curated(work: Work) -> Made:
     held_out = read_rows(work.inputs["evaluation"].path("items.parquet"))
     tokenizer = load_tokenizer(work.inputs["base"].path("model"))
     config: CurationConfig = work.config
-    curated = curate(raw, held_out, token_counter(tokenizer), config, config.purposes)
+    curated = curate(raw, held_out, lambda row: count_tokens(row, tokenizer), config, config.purposes)
     write_rows(work.out / "examples.parquet", curated.kept, "example")
     write_rows(work.out / "removed.parquet", curated.removed, "removed")
     facts = curation_facts(raw, held_out, curated, config.purposes)
     write_json(work.out / "facts.json", facts)
     removed = {"removed": curated.counts_by_reason, "num_emails_masked": curated.num_addresses}
     return Made(facts | removed, {"what was removed, and why": reasons_table(curated)})
-
-
-def token_counter(tokenizer: Any) -> Callable[[Row], int]:
-    """``row -> tokens`` under the checkpoint's chat template, answer included."""
-
-    def count(row: Row) -> int:
-        turns = [*row["prompt"], {"role": "assistant", "content": row["completion"] or ""}]
-        return len(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
-
-    return count
 
 
 def curation_facts(

@@ -39,18 +39,28 @@ class ExactDuplicates:
 class PurposesApart:
     """Drops a prompt that rows of another purpose hold: what is learned from and what is rewarded stay apart.
 
-    The purpose that asked first keeps the prompt.
+    The purpose with fewer rows keeps the prompt, as it can spare it least.
+
+    Args:
+        purposes: source → purpose; a source that is not in it is a purpose by itself.
+        rows: every row that will be asked about.
     """
 
-    def __init__(self, purposes: Mapping[str, str]) -> None:
+    def __init__(self, purposes: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
         self._purposes = purposes
+        asking = [(prompt_key(row), self._purpose(row), row["id"]) for row in rows]
+        sizes = Counter(purpose for _, purpose, _ in asking)
         self._owner: dict[str, tuple[str, str]] = {}
+        for key, purpose, row_id in sorted(asking, key=lambda one: (sizes[one[1]], one[1])):
+            self._owner.setdefault(key, (purpose, row_id))
 
     def __call__(self, row: Mapping[str, Any]) -> Decision:
-        """``row`` belongs to the purpose of its source; a source of no known purpose is one by itself."""
-        purpose = self._purposes.get(row["source"], row["source"])
-        owner, row_id = self._owner.setdefault(prompt_key(row), (purpose, row["id"]))
-        return None if owner == purpose else Drop("prompt_of_other_purpose", f"{owner} row {row_id}")
+        """Drop with the purpose and the id of a row that keeps the prompt, or keep."""
+        owner, row_id = self._owner[prompt_key(row)]
+        return None if owner == self._purpose(row) else Drop("prompt_of_other_purpose", f"{owner} row {row_id}")
+
+    def _purpose(self, row: Mapping[str, Any]) -> str:
+        return self._purposes.get(row["source"], row["source"])
 
 
 class NearDuplicateFilter:

@@ -13,7 +13,7 @@ from kt_assets.curation.heuristics import check_heuristics
 from kt_assets.curation.length import CountTokens, check_length
 from kt_assets.curation.normalize import normalize_row
 from kt_resources.recipes.data import Curation
-from kt_resources.store.schemas import Row
+from kt_resources.store.schemas import Row, prompt_text
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Curated:
     Attributes:
         kept: example rows; a row whose text changed has a new id, and its raw row as parent.
         removed: example rows with ``reason`` and ``detail``.
-        counts: removed rows by reason, in the order of the filters.
+        counts_by_reason: removed rows by reason, in the order of the filters.
         num_masked: rows, kept or removed, in which e-mail addresses were masked.
         num_addresses: the addresses masked in them.
     """
 
     kept: list[Row]
     removed: list[Row]
-    counts: dict[str, int]
+    counts_by_reason: dict[str, int]
     num_masked: int
     num_addresses: int
 
@@ -89,7 +89,7 @@ def _stages(
         stages.append(lambda reaching: NearDuplicateFilter(near, reaching))
     stages.append(lambda _: Decontaminator(eval_rows, config.decontamination))
     if purposes is not None:
-        stages.append(lambda _: PurposesApart(purposes))
+        stages.append(lambda reaching: PurposesApart(purposes, reaching))
     return [*stages, length]
 
 
@@ -103,3 +103,14 @@ def _apply(decide: Filter, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         else:
             removed.append(row | {"reason": decision.reason, "detail": decision.detail})
     return kept, removed
+
+
+def reasons_table(curated: Curated) -> str:
+    """A markdown table for the metadata: reason, rows, an example."""
+    lines = ["| reason | rows | for example |", "|---|---:|---|"]
+    for reason, count in sorted(curated.counts_by_reason.items(), key=lambda item: -item[1]):
+        example = next(row for row in curated.removed if row["reason"] == reason)
+        shown = " ".join(prompt_text(example).split())[:80].replace("|", "\\|")
+        lines.append(f"| {reason} | {count} | {shown} |")
+    total = len(curated.kept) + len(curated.removed)
+    return "\n".join([*lines, f"| **kept** | **{len(curated.kept)} of {total}** | |"])

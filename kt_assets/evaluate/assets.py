@@ -23,7 +23,7 @@ def evaluation_config(recipe: Recipe) -> Evaluation:
 
 
 def evaluation_report(stage: Stage) -> dg.AssetsDefinition:
-    """Accuracy and perplexity of every model of the line with intervals, its gates, and a self-contained HTML report."""
+    """Accuracy and perplexity of every model with intervals, the gates, and a self-contained HTML report."""
 
     @dg.asset(**stage.arguments())
     def evaluated(

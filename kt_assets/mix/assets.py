@@ -48,7 +48,11 @@ def make_mix(work: Work) -> Made:
     write_rows(work.out / "validation.parquet", mix.validation, "tokenized")
     facts = mix_facts(mix)
     write_json(work.out / "facts.json", facts)
-    told = {"left out": mix.counts, "rows by source": mask_facts(mix.train)["rows_by_source"]}
+    told = {
+        "left out": mix.counts,
+        "notes": mix.sampled.notes,
+        "rows by source": mask_facts(mix.train)["rows_by_source"],
+    }
     return Made(facts | told, {"what is trained": marked_markdown(mix.train, tokenizer)})
 
 

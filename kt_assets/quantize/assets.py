@@ -1,10 +1,10 @@
 """The quantize room: the shipped checkpoint becomes a GGUF file with what a person needs to run it."""
 
 import json
-from typing import Any
 
 import dagster as dg
 
+from kt_assets.probes import probe_prompts
 from kt_assets.quantize.card import card_of
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.compute.needs import Needs
@@ -47,3 +47,25 @@ def gguf_model(stage: Stage) -> dg.AssetsDefinition:
         return stage.materialize(context, store, lambda work: quantize_model(work, quantizer, store))
 
     return gguf
+
+
+def quantize_model(work: Work, quantizer: Quantizer, store: Store) -> Made:
+    """Export and quantize the shipped checkpoint; the card tells where it comes from."""
+    config: QuantizeConfig = work.config
+    evaluation = work.inputs["evaluation"]
+    spec = QuantizeSpec(
+        out_dir=work.out,
+        scratch_dir=work.scratch,
+        model_dir=work.inputs["model"].path("model"),
+        target=config.target,
+        calibration_file=work.inputs["calibration"].path("train.parquet") if "calibration" in work.inputs else None,
+        held_out_text=evaluation.path("general_text.txt"),
+        probe_prompts=probe_prompts(read_rows(evaluation.path("items.parquet")), config.num_probes),
+        name=work.stage.line,
+        card=card_of(work, store),
+    )
+    result = quantizer.quantize(spec, work.needs, work.context)
+    facts = json.loads((work.out / "facts.json").read_text())
+    card, modelfile = ((work.out / name).read_text() for name in ("README.md", "Modelfile"))
+    shown = {"model card": card, "Modelfile": f"```\n{modelfile}\n```"}
+    return Made.of_program(result, facts, shown)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import dagster as dg
+from kt_resources.generators.protocol import Generator
+from kt_resources.generators.spec import GenerateSpec
 
 from kt_assets.mix.build import select_prompts, shared_prompts
 from kt_assets.mix.split import split_by_prompt
@@ -15,8 +17,6 @@ from kt_assets.synthetic.prompts import synthetic_prompts
 from kt_assets.synthetic.reject import Accepted, accept
 from kt_resources.compute.program import write_json
 from kt_resources.generators.config import Engine, Sampling
-from kt_resources.generators.protocol import Generator
-from kt_resources.generators.spec import GenerateSpec
 from kt_resources.recipes.data import Decontamination, OnPolicyPairs, Synthetic
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.schemas import Row, prompt_key

@@ -23,7 +23,7 @@ class Rule(Strict):
         arguments: its arguments.
         severity: ``error`` blocks what reads the asset, ``warn`` is shown.
         table: the file that this rule reads, where it is not the contract's.
-        applies_when: a column that must be there for the rule to apply (e.g. only adapters have ``delta_norm``).
+        applies_when: a column that must say something for the rule to apply (only adapters have ``adapter_merged_mean_kl``).
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")

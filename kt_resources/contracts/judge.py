@@ -57,9 +57,14 @@ def judge_table(table: Any, rules: list[Rule]) -> list[RuleVerdict]:
     Raises:
         ContractError: an expectation that Great Expectations does not know, or wrong arguments.
     """
-    applying = [rule for rule in rules if rule.applies_when is None or rule.applies_when in table.columns]
+    applying = [rule for rule in rules if rule.applies_when is None or _has_values(table, rule.applies_when)]
     results = _validate(table, [_expectation(rule) for rule in applying]) if applying else {}
     return [_rule_verdict(rule, results.get(rule.name)) for rule in rules]
+
+
+def _has_values(table: Any, column: str) -> bool:
+    """Whether the table says anything in ``column``; NaN is a value, and one that no bound lets through."""
+    return column in table.columns and any(value is not None for value in table[column])
 
 
 def _validate(table: Any, expectations: list[Any]) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def _expectation(rule: Rule) -> Any:
 
 def _rule_verdict(rule: Rule, result: Any) -> RuleVerdict:
     if result is None:
-        told = f"does not apply: no column {rule.applies_when}"
+        told = f"does not apply: nothing in {rule.applies_when}"
         return RuleVerdict(rule=rule.name, passed=True, severity=rule.severity, observed=told)
     seen = result.result or {}
     violations = [str(value) for value in seen.get("partial_unexpected_list", [])][:MAX_SHOWN]

@@ -24,13 +24,14 @@ class AnswerCache:
     """The answers given so far, by prompt and length limit; a line cut off by a crash is asked again."""
 
     def __init__(self, file: Path) -> None:
-        self.file, self._answers = file, {}
+        self.file = file
+        self._answers: dict[str, Answer] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
             try:
                 row = json.loads(line)
-                self._answers[row.pop("key")] = Answer(**row)
-            except (ValueError, KeyError):
+                self._answers[row["key"]] = Answer(**row["answer"])
+            except (ValueError, KeyError, TypeError):
                 continue
 
     def get(self, prompt: str, max_new_tokens: int) -> Answer | None:
@@ -42,7 +43,7 @@ class AnswerCache:
         key = self._key(prompt, max_new_tokens)
         self._answers[key] = answer
         with self.file.open("a", encoding="utf-8") as file:
-            file.write("\n" * self._cut_off() + json.dumps({"key": key, **answer.model_dump()}) + "\n")
+            file.write("\n" * self._cut_off() + json.dumps({"key": key, "answer": answer.model_dump()}) + "\n")
 
     def _cut_off(self) -> bool:
         """Whether the file ends in the middle of a line."""

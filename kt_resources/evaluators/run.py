@@ -3,8 +3,9 @@
 import contextlib
 import json
 import logging
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def evaluate_model(
     if not tokenizer.chat_template:
         mend = "the checkpoint needs its chat_template.jinja; materialize it again"
         raise EvaluateError("the model has no chat template", where=f"{model.asset}: {model.tokenizer_dir}", mend=mend)
-    with contextlib.closing(open_model(model, spec)) as engine:
+    with open_model(model, spec, folder) as engine:
         loaded = time.monotonic()
         lm = EngineLM(engine, tokenizer, AnswerCache(folder / "answers.jsonl"), spec.config.batch_size)
         lm.on_progress = lambda done, total: told("answers", done, total)
@@ -103,11 +104,19 @@ def evaluate_model(
     return {"items": items, "general": general, "took": took}
 
 
-def open_model(model: EvaluatedModel, spec: EvaluateSpec) -> Any:
-    """The engine of a checkpoint folder or a GGUF file."""
+@contextlib.contextmanager
+def open_model(model: EvaluatedModel, spec: EvaluateSpec, folder: Path) -> Iterator[Any]:
+    """The engine of a checkpoint folder or a GGUF file; what it exports into ``folder`` is gone afterwards."""
     from kt_resources.generators.open_engine import open_engine
 
-    return open_engine(model.path, spec.config.engine, model.tokenizer_dir, spec.config.batch_size)
+    exported = folder / "exported"
+    exported.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(model.path, spec.config.engine, model.tokenizer_dir, spec.config.batch_size, exported)
+    try:
+        yield engine
+        shutil.rmtree(exported)
+    finally:
+        engine.close()
 
 
 def answer_items(lm: Any, spec: EvaluateSpec, tasks: list[str]) -> list[dict[str, Any]]:

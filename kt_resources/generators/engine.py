@@ -99,14 +99,6 @@ class ChatTokenizer(Protocol):
         ...
 
 
-def draw_seed(seed: int, prompt_index: int, sample_index: int) -> int:
-    """A 32-bit seed for one draw, equal for equal arguments on every machine."""
-    import hashlib
-
-    text = f"{seed}/{prompt_index}/{sample_index}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
-
-
 def prompt_ids(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
     """The prompt as token ids."""
     first = prompt[0] if len(prompt) else 0

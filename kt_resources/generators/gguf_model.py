@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 MICRO_BATCH = 512
 """Most tokens that llama.cpp computes at once."""
 
+SPIN_COUNT = "10000"
+"""Turns that an OpenMP thread spins at a barrier before it sleeps (libgomp): where cores are shared, the default
+of millions of turns makes two threads many times slower than one."""
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -171,6 +175,7 @@ _silent: Any = None
 def library() -> Any:
     """llama.cpp's C interface, silenced."""
     global _silent
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     import llama_cpp
 
     if _silent is None:

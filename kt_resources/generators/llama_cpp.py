@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from kt_resources.errors import GenerationError
 from kt_resources.generators.batching import Run, Scheduler, run_all
 from kt_resources.generators.config import Sampling
+from kt_resources.generators.draw import Draw, draw_seed
 from kt_resources.generators.engine import (
     ChatTokenizer,
     Completion,
     OnProgress,
     Prompt,
-    draw_seed,
     log_softmax_at,
     prompt_ids,
 )
@@ -116,23 +116,26 @@ class LlamaCppEngine:
 
 
 class _Chooser:
-    """Chooses each run's next token: the likeliest, or a draw from the run's own sampler chain."""
+    """Chooses each run's next token: the likeliest, a draw, or what the grammar's sampler chain picks."""
 
     def __init__(self, model: GgufModel, context: GgufContext, sampling: Sampling, first_index: int) -> None:
         self.model, self.context, self.sampling, self.first_index = model, context, sampling, first_index
-        self.greedy = sampling.temperature == 0 and sampling.grammar is None
         self.chains: dict[tuple[int, int], Any] = {}
+        self.draws: dict[tuple[int, int], Draw] = {}
 
     def __call__(self, slot: int, run: Run, index: int) -> int:
-        if self.greedy:
-            return int(self.context.logits(index).argmax())
         key = run.prompt, run.sample
+        if self.sampling.grammar is None:
+            if key not in self.draws:
+                self.draws[key] = Draw(self.sampling, self.first_index + run.prompt, run.sample)
+            return self.draws[key](self.context.logits(index))
         if key not in self.chains:
             seed = draw_seed(self.sampling.seed, self.first_index + run.prompt, run.sample)
             self.chains[key] = sampler_chain(self.model, self.sampling, seed)
         return sample(self.chains[key], self.context.pointer, index)
 
     def finish(self, run: Run) -> None:
+        self.draws.pop((run.prompt, run.sample), None)
         chain = self.chains.pop((run.prompt, run.sample), None)
         if chain is not None:
             free_chain(chain)

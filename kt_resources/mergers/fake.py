@@ -24,7 +24,8 @@ class FakeMerger:
         target.mkdir(parents=True)
         weights = [load_file(one.dir / "model.safetensors") for one in spec.inputs]
         mean = {name: numpy.mean([one[name] for one in weights], axis=0) for name in weights[0]}
-        save_file({name: array.astype(weights[0][name].dtype) for name, array in mean.items()}, target / "model.safetensors")
+        typed = {name: array.astype(weights[0][name].dtype) for name, array in mean.items()}
+        save_file(typed, target / "model.safetensors")
         copy_form(spec.base_dir, target)
         same = ("tokenizer", "chat_template", "eos_token_id", "vocab_size")
         facts = {f"{name}_identical": True for name in same} | {

@@ -79,7 +79,7 @@ def run_mergekit(spec: MergeSpec, target: Path) -> None:
 
 
 def copy_form(base_dir: Path, target: Path) -> None:
-    """Everything but the weights is the base model's, byte for byte: tokenizer, template, stop tokens, configuration."""
+    """Everything but the weights is the base model's, byte for byte: tokenizer, template, configuration."""
     for path in target.iterdir():
         if path.suffix in FORM_SUFFIXES and not path.name.endswith(".index.json"):
             path.unlink()

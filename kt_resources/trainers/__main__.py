@@ -12,9 +12,9 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
 warnings.filterwarnings("ignore", category=FutureWarning)
 
-from kt_resources.compute.program import run_program
-from kt_resources.trainers.spec import TrainSpec
-from kt_resources.trainers.training import train
+from kt_resources.compute.program import run_program  # noqa: E402
+from kt_resources.trainers.spec import TrainSpec  # noqa: E402
+from kt_resources.trainers.training import train  # noqa: E402
 
 if __name__ == "__main__":
     run_program(TrainSpec, train)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Sampler
@@ -16,14 +16,21 @@ from kt_resources.trainers.keeper import Keeper
 from kt_resources.trainers.optimizer import MasterAdamW
 from kt_resources.trainers.order import ByEpoch, length_grouped
 
+if TYPE_CHECKING:
+    from transformers import Trainer as _Trainer
+else:
+    _Trainer = object
 
-class FactoryLoop:
+
+class FactoryLoop(_Trainer):
     """Mixed in before a TRL trainer: ``class FactorySFT(FactoryLoop, SFTTrainer)``.
 
     Args:
         keeper: judges each evaluation and keeps the best weights.
         trainable_dtype: name of a trainable tensor → the type in which it is trained.
     """
+
+    control: Any
 
     def __init__(
         self, *args: Any, keeper: Keeper, trainable_dtype: Callable[[str], torch.dtype], **kwargs: Any
@@ -78,7 +85,7 @@ class FactoryLoop:
         rounded = any(p.requires_grad and p.dtype == torch.bfloat16 for p in target.parameters())
         if self.optimizer is None and rounded and str(self.args.optim).startswith("adamw_torch"):
             self.optimizer_cls_and_kwargs = MasterAdamW, self.get_optimizer_cls_and_kwargs(self.args, target)[1]
-        return super().create_optimizer(model)  # type: ignore[misc]
+        return super().create_optimizer(model)
 
     # -- held-out judgement
 
@@ -92,7 +99,7 @@ class FactoryLoop:
         self.model.eval()
         metrics = self.held_out_metrics()
         if metrics is None:
-            metrics = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+            metrics = super().evaluate(*args, **kwargs)
         else:
             self.log(dict(metrics))
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -29,7 +29,7 @@ class MasterAdamW(torch.optim.AdamW):
         return copies
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         """One AdamW step in float32, then the rounded values into the model."""
         for parameter, copy in self._pairs:
             copy.grad = None if parameter.grad is None else parameter.grad.float()

@@ -19,7 +19,7 @@ class ByEpoch(Sampler[int]):
         return iter(self._order(self._epoch()))
 
     def __len__(self) -> int:
-        return len(self._order(0))  # type: ignore[arg-type]
+        return len(self._order(0))
 
 
 def length_grouped(lengths: Sequence[int], step_size: int, seed: int) -> list[int]:

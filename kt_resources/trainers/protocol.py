@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from kt_resources.compute.needs import Needs
 from kt_resources.trainers.spec import TrainSpec
 
 
@@ -9,10 +10,11 @@ from kt_resources.trainers.spec import TrainSpec
 class Trainer(Protocol):
     """Trains a model as a :class:`TrainSpec` says."""
 
-    def train(self, spec: TrainSpec, context: Any = None) -> dict[str, Any]:
+    def train(self, spec: TrainSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """Write the model artifact to ``spec.out_dir`` and return ``run/result.json``.
 
         Args:
+            needs: the devices that the program leases.
             context: of the Dagster asset, where there is one, for live logs.
 
         Raises:

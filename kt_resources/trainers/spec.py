@@ -5,10 +5,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from kt_resources.compute.needs import Precision
 from kt_resources.compute.program import ProgramSpec
 from kt_resources.strict import Strict
 from kt_resources.trainers.objectives import Objective
-from kt_resources.trainers.updates import Precision, Update
+from kt_resources.trainers.updates import Update
 from kt_resources.verifiers import NoVerifier, Verifier
 
 
@@ -83,7 +84,7 @@ class TrainSpec(ProgramSpec):
     objective: Objective
     update: Update
     optimization: Optimization = Optimization()
-    precision: Precision = "bf16"
+    precision: Precision = "fp32"
     verifier: Verifier = NoVerifier()
     sample_prompts: tuple[SamplePrompt, ...] = ()
     sample_tokens: int = Field(default=64, ge=1)

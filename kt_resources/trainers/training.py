@@ -1,6 +1,7 @@
 """The training program's work: load, train, save, measure. One function a phase."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
     clock = Clock()
     with clock.phase("imports"):
         _import_libraries()
+    spec = usable(spec)
     with clock.phase("load"):
         model, tokenizer = _load(spec)
         before = _sample_answers(spec, model, tokenizer) if _is_first_process() else []
@@ -60,7 +62,15 @@ def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
     return _finish(spec, trainer, clock, before, rows)
 
 
+def is_sharded() -> bool:
+    """Whether ``accelerate launch`` shards the model (FSDP), which casts float32 weights by itself."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+
+
 def _import_libraries() -> None:
+    if not is_sharded():
+        # Weights are loaded in the type they are computed in; the launcher's autocast would only cost time.
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
     import torch  # noqa: F401
     import transformers
     import trl  # noqa: F401
@@ -76,15 +86,27 @@ def _import_libraries() -> None:
 
 
 def _is_first_process() -> bool:
-    import os
-
     return os.environ.get("RANK", "0") == "0"
+
+
+def usable(spec: TrainSpec) -> TrainSpec:
+    """``spec``, in float32 where it asks for bf16 of a CPU that has no such arithmetic.
+
+    torch emulates the missing instructions: a matrix product takes five to eighty times as long as in float32.
+    """
+    import torch
+
+    if spec.precision == "bf16" and not torch.cuda.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return spec.model_copy(update={"precision": "fp32"})
+    return spec
 
 
 def load_dtype(spec: TrainSpec) -> "torch.dtype":
     """The type in which the start model's weights are loaded."""
     import torch
 
+    if is_sharded():
+        return torch.float32
     if spec.precision == "fp16":
         return torch.float16 if spec.update.has_adapter else torch.float32
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[spec.precision]
@@ -120,6 +142,7 @@ def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> A
     keeper = Keeper(spec.scratch_dir / "kept", objective.metric, objective.greater_is_better)
     arguments = common_arguments(spec, len(rows))
     arguments["eval_on_start"] = held_out is not None and keeper.start is None
+    trained_in = "fp32" if is_sharded() else spec.precision
     ingredients = Ingredients(
         model=model,
         tokenizer=tokenizer,
@@ -129,7 +152,7 @@ def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> A
         peft_config=spec.update.peft_config(),
         loop={
             "keeper": keeper,
-            "trainable_dtype": lambda name: spec.update.trainable_dtype(name, spec.precision),
+            "trainable_dtype": lambda name: spec.update.trainable_dtype(name, trained_in),
             "callbacks": [
                 Curve(spec.out_dir / "run" / "curve.jsonl", progress, spec.name),
                 Pace(spec.optimization, evaluates=held_out is not None),

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from datetime import UTC
 from pathlib import Path
 
 import dagster as dg
@@ -32,8 +33,8 @@ def test_definitions_load_in_under_three_seconds() -> None:
 
 
 def test_the_recipe_schema_imports_neither_torch_nor_dagster() -> None:
-    code = "import json, sys, kt_resources.recipes.recipe; print(json.dumps([m for m in ('torch', 'dagster') if m in sys.modules]))"
-    assert json.loads(python(code)) == []
+    found = "[name for name in ('torch', 'dagster') if name in sys.modules]"
+    assert json.loads(python(f"import json, sys, kt_resources.recipes.recipe; print(json.dumps({found}))")) == []
 
 
 def test_resources_never_import_assets() -> None:
@@ -88,13 +89,13 @@ def test_every_check_of_a_contract_is_an_asset_check() -> None:
 
 
 def test_the_retraining_schedule_is_off_and_starts_the_whole_line() -> None:
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     from kt_assets.definitions import defs
 
     schedule = defs.resolve_schedule_def("arithmetic_retrain")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    tick = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
+    tick = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
     with dg.build_schedule_context(scheduled_execution_time=tick) as context:
         requests = schedule.evaluate_tick(context).run_requests
     assert requests is not None and len(requests) == 1

@@ -32,9 +32,9 @@ def interval(metric: Row, top: float, mark: float | None = None) -> Markup:
 
 
 def scale_top(values: Sequence[float]) -> float:
-    """The smallest of 10, 25, 50, 75 and 100 % that holds all ``values`` (shares)."""
+    """The smallest of 10, 20, 40, 60, 80 and 100 % that holds all ``values`` (shares)."""
     highest = max(values, default=1.0)
-    return next((top for top in (0.1, 0.25, 0.5, 0.75) if highest <= top), 1.0)
+    return next((top for top in (0.1, 0.2, 0.4, 0.6, 0.8) if highest <= top), 1.0)
 
 
 Point = tuple[float, float]

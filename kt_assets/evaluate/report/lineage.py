@@ -12,6 +12,9 @@ from kt_resources.errors import EvaluateError
 LANE, ROW = 18, 44
 """Width of a lane and height of a row, in CSS pixels."""
 
+OVERHANG = 200
+"""How far lines run on below a row, for rows whose text needs more lines; the page cuts them at the row's end."""
+
 
 @dataclass(frozen=True)
 class Rail:
@@ -19,7 +22,8 @@ class Rail:
 
     Attributes:
         lane: of the dot, from the left, from 0.
-        above, below: lines in the upper and the lower half of the row: pairs of lanes at its edge and its middle.
+        above, below: lines in the upper and the lower half of the row, each a lane at the row's edge and one at its
+            middle.
     """
 
     asset: str
@@ -86,11 +90,11 @@ def _free_lane(lanes: list[str | None], preferred: Sequence[int]) -> int:
 def rail_svg(rail: Rail, num_lanes: int) -> Markup:
     """The row's drawing, ``num_lanes`` lanes wide."""
     middle = ROW / 2
-    halves = [(rail.above, 0.0, middle), (rail.below, ROW, middle)]
-    paths = [_path(_x(edge), start, _x(inner), end) for lines, start, end in halves for edge, inner in lines]
+    above = [_path(_x(edge), 0, _x(inner), middle) for edge, inner in rail.above]
+    below = [_path(_x(inner), middle, _x(edge), ROW + OVERHANG) for edge, inner in rail.below]
     dot = f'<circle class="dot" cx="{_x(rail.lane):g}" cy="{middle:g}" r="5"/>'
     box = f'width="{num_lanes * LANE}" height="{ROW}" viewBox="0 0 {num_lanes * LANE} {ROW}"'
-    return Markup(f'<svg class="rail" {box} aria-hidden="true">{"".join(paths)}{dot}</svg>')
+    return Markup(f'<svg class="rail" {box} aria-hidden="true">{"".join(above + below)}{dot}</svg>')
 
 
 def num_lanes(rows: Sequence[Rail]) -> int:

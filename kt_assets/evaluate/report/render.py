@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 
-from kt_assets.evaluate.report.data import ReportData
+from kt_assets.evaluate.report.data import ReportData, Row
 from kt_assets.evaluate.report.view import view
 
 FOLDER = Path(__file__).parent
@@ -24,7 +24,7 @@ def render_report(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "figure": figure, "duration": duration, "size": size, "metric": metric}
+    environment.filters |= {f.__name__: f for f in (percent, figure, duration, size, metric, interval)}
     style = (FOLDER / "report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(style=style, **view(data))
 
@@ -51,7 +51,14 @@ def figure(value: float | None) -> str:
 
 def metric(value: float, name: str) -> str:
     """A metric's value: shares in percent, the rest as a figure."""
-    return figure(value) if "perplexity" in name else f"{percent(value)} %"
+    return figure(value) if "perplexity" in name else f"{percent(value)}\N{NO-BREAK SPACE}%"
+
+
+def interval(row: Row, name: str) -> str:
+    """``low to high`` of a metric, with its unit once."""
+    if "perplexity" in name:
+        return f"{figure(row['low'])} to {figure(row['high'])}"
+    return f"{percent(row['low'])} to {percent(row['high'])}\N{NO-BREAK SPACE}%"
 
 
 def duration(seconds: float | None) -> str:

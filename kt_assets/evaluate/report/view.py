@@ -4,19 +4,12 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kt_assets.evaluate.plots import curve_charts
 from kt_assets.evaluate.report import charts, lineage
 from kt_assets.evaluate.report.data import ReportData, Row
 
 MAJORITY = "majority_answer"
-CURVES = {
-    "loss": ("loss", "eval_loss"),
-    "reward": ("reward", "eval_reward"),
-    "KL to the reference": ("kl",),
-    "answer length, tokens": ("completion_length",),
-}
-"""Charts of a training step: title → columns; the first is drawn strongest."""
-
-MAX_ANSWER_CHARS = 600
+MAX_ANSWER_CHARS = 280
 
 
 def view(data: ReportData) -> dict[str, Any]:
@@ -26,7 +19,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "headline": headline(data),
         "panels": panels(data),
         "metric_names": metric_names(data.models),
-        "curves": curve_cards(data.curves),
+        "curves": curve_plots(data.curves),
         "funnel": funnel(data.curation),
         "samples": sample_cards(data),
         "check_counts": check_counts(data.checks),
@@ -86,38 +79,26 @@ def metric_names(models: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for model in models for name in model["metrics"]))
 
 
-def curve_cards(curves: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """One card a training step, with a chart for each quantity that it logged at least twice."""
-    cards = []
-    for asset, rows in curves.items():
-        plots = [plot for title, columns in CURVES.items() if (plot := curve_plot(title, columns, rows))]
-        if plots:
-            cards.append({"asset": asset, "plots": plots})
-    return cards
+def curve_plots(curves: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
+    """A chart for each training step and each quantity that it logged at least twice."""
+    return [
+        {"asset": asset, "title": title, **curve_plot(lines)}
+        for asset, rows in curves.items()
+        for title, lines in curve_charts(rows).items()
+    ]
 
 
-def curve_plot(title: str, columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any] | None:
-    """A chart of ``columns`` over ``step``; None where none of them was logged twice."""
-    lines = {name: points for name in columns if len(points := series(rows, name)) > 1}
-    if not lines:
-        return None
-    values = [y for line in lines.values() for _, y in line]
-    first = next(iter(lines.values()))
+def curve_plot(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Any]:
+    """One chart: its drawing, the least and greatest value, the first and last step, where each line ends."""
+    steps = [step for line in lines.values() for step in line[0]]
+    values = [value for line in lines.values() for value in line[1]]
     return {
-        "title": title,
-        "svg": charts.curve(list(lines.values())),
-        "names": list(lines),
+        "svg": charts.curve([list(zip(*line, strict=True)) for line in lines.values()]),
         "low": min(values),
         "high": max(values),
-        "last": {name: line[-1][1] for name, line in lines.items()},
-        "steps": (first[0][0], max(line[-1][0] for line in lines.values())),
+        "last": {name: line[1][-1] for name, line in lines.items()},
+        "steps": (min(steps), max(steps)),
     }
-
-
-def series(rows: Sequence[Row], column: str) -> list[charts.Point]:
-    """The points ``(step, value)`` of the rows that have ``column``; NaN and infinities are left out."""
-    points = [(float(row["step"]), row[column]) for row in rows if row.get(column) is not None]
-    return [(step, float(value)) for step, value in points if abs(float(value)) < float("inf")]
 
 
 def funnel(curation: Row) -> list[dict[str, Any]]:
@@ -137,15 +118,23 @@ def sample_cards(data: ReportData) -> list[dict[str, Any]]:
     for row in data.samples:
         by_item.setdefault((row["task"], row["id"]), {})[row["model"]] = row
     chosen = choose(by_item, data.shipped["asset"], data.num_samples, data.seed)
-    order = [model["asset"] for model in data.models]
+    steps = {model["asset"]: model["step"] for model in data.models}
     cards = []
     for task, key in chosen:
-        answers = [by_item[task, key][asset] for asset in order if asset in by_item[task, key]]
-        shown = [{**row, "clipped": len(row["completion"]) > MAX_ANSWER_CHARS} for row in answers]
-        shown = [{**row, "text": row["completion"][:MAX_ANSWER_CHARS]} for row in shown]
-        cards.append({"task": task, "id": key, "question": answers[0]["question"], "truth": answers[0]["answer"]})
-        cards[-1]["answers"] = shown
+        answers = [by_item[task, key][asset] for asset in steps if asset in by_item[task, key]]
+        card = {"task": task, "id": key, "question": answers[0]["question"], "truth": answers[0]["answer"]}
+        cards.append({**card, "answers": alike(answers, steps)})
     return cards
+
+
+def alike(answers: Sequence[Row], steps: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The different answers, each with the ``steps`` that gave it and a ``text`` that is cut where it is long."""
+    groups: dict[tuple[str, bool], dict[str, Any]] = {}
+    for row in answers:
+        clipped = len(row["completion"]) > MAX_ANSWER_CHARS
+        shown = {**row, "steps": [], "text": row["completion"][:MAX_ANSWER_CHARS].strip(), "clipped": clipped}
+        groups.setdefault((row["completion"], row["stopped"]), shown)["steps"].append(steps[row["model"]])
+    return list(groups.values())
 
 
 def choose(

@@ -35,7 +35,7 @@ class Dpo(ObjectiveConfig):
     sft_weight: float = Field(default=0.0, ge=0)
 
     def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
-        """Columns ``id``, ``prompt``, ``chosen``, ``rejected`` as text under the chat template, up to the stop token."""
+        """Columns ``id``, ``prompt``, ``chosen``, ``rejected`` as text under the template, up to the stop token."""
         from datasets import Dataset
 
         from kt_resources.trainers.data import check_pairs, read_rows, rendered_pair

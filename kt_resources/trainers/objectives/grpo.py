@@ -1,5 +1,6 @@
 """Group relative policy optimization: advantage = (reward − mean) / std within a prompt's group (arXiv:2402.03300)."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -90,8 +91,6 @@ class Grpo(ObjectiveConfig):
 
 def _whole_groups(arguments: dict[str, Any], num_generations: int) -> dict[str, Any]:
     """``arguments``, once a step is known to be made of whole groups of completions."""
-    import os
-
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     completions = arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"] * processes
     if completions % num_generations:

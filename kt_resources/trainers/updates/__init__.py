@@ -4,7 +4,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field
 
-from kt_resources.trainers.updates.base import Precision, UpdateStrategy
+from kt_resources.trainers.updates.base import UpdateStrategy
 from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.full import Full
 from kt_resources.trainers.updates.lora import Lora
@@ -19,4 +19,4 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
 
-__all__ = ["UPDATES", "Dora", "Full", "Lora", "Precision", "Qlora", "Update", "UpdateStrategy"]
+__all__ = ["UPDATES", "Dora", "Full", "Lora", "Qlora", "Update", "UpdateStrategy"]

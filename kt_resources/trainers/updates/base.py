@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from kt_resources.compute.needs import Precision
 from kt_resources.strict import Strict
 
 if TYPE_CHECKING:
     import peft
     import torch
 
-Precision = Literal["bf16", "fp16", "fp32"]
 TargetModules = Literal["attention", "mlp", "all-linear"] | tuple[str, ...]
 
 MODULE_GROUPS: dict[str, list[str]] = {

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kt_resources.trainers.updates.base import Precision, TargetModules, UpdateStrategy, peft_targets
+from kt_resources.compute.needs import Precision
+from kt_resources.trainers.updates.base import TargetModules, UpdateStrategy, peft_targets
 
 if TYPE_CHECKING:
     import peft

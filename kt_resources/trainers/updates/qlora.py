@@ -5,7 +5,8 @@ The saved model is merged into the start model's own full-precision weights, nev
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from kt_resources.trainers.updates.base import Precision
+from kt_resources.compute.needs import Precision
+from kt_resources.errors import TrainingError
 from kt_resources.trainers.updates.lora import LoraBase
 
 if TYPE_CHECKING:
@@ -30,10 +31,19 @@ class Qlora(LoraBase):
         return self._lora_config(use_dora=self.use_dora)
 
     def load_arguments(self, precision: Precision) -> dict[str, Any]:
-        """Loads the frozen weights in 4 bits; products are computed in the training precision."""
+        """Loads the frozen weights in 4 bits; products are computed in the training precision.
+
+        Raises:
+            TrainingError: bitsandbytes is not installed.
+        """
+        import importlib.util
+
         import torch
         from transformers import BitsAndBytesConfig
 
+        if importlib.util.find_spec("bitsandbytes") is None:
+            mend = "pip install 'kt-post-training[qlora]'"
+            raise TrainingError("weights in 4 bits need the package bitsandbytes", where="update", mend=mend)
         dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,

@@ -49,9 +49,12 @@ def test_a_missing_column_is_a_failure_and_not_a_pass() -> None:
 def test_a_rule_for_other_artifacts_says_that_it_does_not_apply() -> None:
     rule = between("delta", min_value=1).model_copy(update={"applies_when": "delta"})
     (verdict,) = judge_table(pandas.DataFrame({"a": [1]}), [rule])
-    assert (verdict.passed, verdict.observed) == (True, "does not apply: no column delta")
-    (verdict,) = judge_table(pandas.DataFrame({"delta": [0]}), [rule])
-    assert not verdict.passed
+    assert (verdict.passed, verdict.observed) == (True, "does not apply: nothing in delta")
+    (verdict,) = judge_table(pandas.DataFrame([{"delta": None}]), [rule])
+    assert verdict.passed
+    for value in (0, float("nan")):
+        (verdict,) = judge_table(pandas.DataFrame([{"delta": value}]), [rule])
+        assert not verdict.passed
 
 
 def test_an_unknown_expectation_is_named() -> None:

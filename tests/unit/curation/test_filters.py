@@ -148,13 +148,13 @@ def test_the_threshold_is_that_of_the_sets():
     assert near(rows, threshold=0.96) == [True, True]  # 20 / 21 = 0.952
 
 
-def test_no_prompt_serves_two_purposes():
-    apart = PurposesApart({"a": "train", "b": "train", "c": "rl"})
-    assert apart(row("2 + 3", "x", source="a")) is None
-    assert apart(row("2 + 3", "y", source="b")) is None
-    assert apart(row("2 +  3", None, source="c")).reason == "prompt_of_other_purpose"
-    assert apart(row("2 + 4", None, source="c")) is None
-    assert apart(row("2 + 4", "x", source="a")).detail.startswith("rl row ")
+def test_no_prompt_serves_two_purposes_and_the_smaller_one_keeps_it():
+    both = [row("2 + 3", "x", source="a"), row("2 + 3", "y", source="b"), row("2 +  3", None, source="c")]
+    own = [row("2 + 4", "x", source="a"), row("2 + 5", None, source="c")]
+    apart = PurposesApart({"a": "train", "b": "train", "c": "rl"}, [*both, *own])  # 3 rows of train, 2 of rl
+    assert [apart(one) is None for one in [*both, *own]] == [False, False, True, True, True]
+    assert (drop := apart(both[0])).reason == "prompt_of_other_purpose"
+    assert drop.detail == f"rl row {both[2]['id']}"
 
 
 # decontamination

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kt_assets.curation.pipeline import curate
+from kt_assets.curation.pipeline import curate, reasons_table
 from kt_assets.sources.reasoning_gym import evaluation_rows
 from kt_assets.sources.records import raw_records, to_row
 from kt_resources.recipes.data import Curation, Decontamination, EvalData, Family, ReasoningGymSource
@@ -40,7 +40,7 @@ def curated(raw, held_out):
 
 
 def test_each_kind_of_dirt_goes_for_its_own_reason(curated):
-    assert curated.counts == {
+    assert curated.counts_by_reason == {
         "short_completion": 5,
         "exact_duplicate": 8,
         "near_duplicate": 8,
@@ -75,7 +75,7 @@ def test_removed_rows_say_why_in_detail(curated):
 def test_switched_off_filters_let_rows_pass(raw, held_out):
     config = Curation(max_tokens=100_000, near_duplicates=None, decontamination=None, mask_emails=False)
     result = curate(raw, held_out, words, config)
-    assert set(result.counts) == {"short_completion", "exact_duplicate", "in_evaluation_set"}
+    assert set(result.counts_by_reason) == {"short_completion", "exact_duplicate", "in_evaluation_set"}
     assert result.num_masked == 0
     assert any("@example.com" in row["prompt"][-1]["content"] for row in result.kept)
 
@@ -86,9 +86,16 @@ def test_purposes_are_kept_apart_only_where_they_are_given():
 
     rows = [ask("a", "five"), ask("b", None)]
     config = Curation(decontamination=Decontamination())
-    assert curate(rows, [], words, config).counts == {}
-    assert curate(rows, [], words, config, {"a": "train", "b": "rl"}).counts == {"prompt_of_other_purpose": 1}
+    assert curate(rows, [], words, config).counts_by_reason == {}
+    assert curate(rows, [], words, config, {"a": "train", "b": "rl"}).counts_by_reason == {"prompt_of_other_purpose": 1}
 
 
 def test_no_rows_are_no_rows():
     assert curate([], [], words, Curation()).kept == []
+
+
+def test_the_table_counts_every_reason_and_what_is_kept(curated):
+    lines = reasons_table(curated).splitlines()
+    assert lines[2].startswith("| exact_duplicate | 8 |")  # the most frequent first
+    assert lines[-1] == "| **kept** | **200 of 230** | |"
+    assert len(lines) == 2 + len(curated.counts_by_reason) + 1

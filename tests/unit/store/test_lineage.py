@@ -23,7 +23,7 @@ def commit(store: Store, asset: str, tables: dict[str, list[dict[str, object]]],
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """raw r1 r2 r3 → curated c1 (of r1), r2, r3 dropped → mix holds c1, r2; sft trains on c1 alone; grpo starts from sft."""
+    """raw r1 r2 r3 → curated c1 (of r1) and r2; sft trains on c1 alone; grpo starts from sft."""
     store = Store(tmp_path)
     rows = [{"id": f"r{n}", "parents": [], "origin": f"raw.jsonl:{n}"} for n in (1, 2, 3)]
     raw = commit(store, "raw_examples", {"examples": rows})

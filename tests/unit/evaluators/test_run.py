@@ -1,0 +1,260 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from kt_assets.evaluate.tasks import write_tasks
+from kt_resources.compute.needs import Needs
+from kt_resources.compute.program import Progress
+from kt_resources.errors import EvaluateError
+from kt_resources.evaluators import run
+from kt_resources.evaluators.adapter import EngineLM, cut
+from kt_resources.evaluators.answers import AnswerCache
+from kt_resources.evaluators.config import Evaluation, Gate
+from kt_resources.evaluators.fake import FakeEvaluator
+from kt_resources.evaluators.protocol import Evaluator
+from kt_resources.evaluators.results import facts, read_results
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+from kt_resources.generators.engine import Completion
+from kt_resources.store.schemas import example_row
+from kt_resources.verifiers import Exact
+
+TEXT = "Once upon a time there was a little village beside the river. " * 12
+
+
+def held_out(num: int = 3) -> list[dict]:
+    return [
+        example_row(
+            [{"role": "user", "content": f"{family} question {index}?"}],
+            None,
+            source="held_out",
+            family=family,
+            answer=str(index),
+        )
+        for family in ("chain_sum", "gcd")
+        for index in range(num)
+    ]
+
+
+def spec_for(folder: Path, model: Path, **config) -> EvaluateSpec:
+    write_tasks(held_out(), Exact(type="exact"), folder / "tasks", 64)
+    (folder / "general.txt").write_text(f"{TEXT}\n\n{TEXT}\n")
+    models = tuple(
+        EvaluatedModel(asset=f"{step}_model", step=step, data_version=step, path=model, tokenizer_dir=model)
+        for step in ("base", "sft")
+    )
+    return EvaluateSpec(
+        out_dir=folder / "out",
+        scratch_dir=folder / "scratch",
+        models=models,
+        tasks_dir=folder / "tasks",
+        general_text=folder / "general.txt",
+        config=Evaluation(**{"max_new_tokens": 6, "batch_size": 2, **config}),
+    )
+
+
+def evaluated(spec: EvaluateSpec) -> dict:
+    run.work(spec, Progress(spec.out_dir))
+    return read_results(spec.out_dir)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, tiny_model_dir) -> EvaluateSpec:
+    spec = spec_for(tmp_path_factory.mktemp("evaluated"), tiny_model_dir)
+    evaluated(spec)
+    return spec
+
+
+def test_one_model_twice_gives_the_same_figures(done):
+    base, sft = read_results(done.out_dir)["models"]
+    assert (base["asset"], sft["asset"]) == ("base_model", "sft_model")
+    assert base["metrics"] == sft["metrics"]
+    assert base["metrics"]["accuracy"]["n"] == 6
+    assert base["metrics"]["accuracy/gcd"]["n"] == 3
+
+
+def test_a_random_model_is_near_the_perplexity_of_guessing(done):
+    # About 1,000 tokens, all nearly equally likely.
+    value = read_results(done.out_dir)["models"][0]["metrics"]["token_perplexity"]["value"]
+    assert 600 < value < 1500
+
+
+def test_facts_say_that_all_were_asked_the_same(done):
+    row = json.loads((done.out_dir / "facts.json").read_text())
+    assert row["num_models"] == 2
+    assert row["num_items"] == 6
+    assert row["all_models_evaluated"] is row["same_items_for_all"] is row["same_prompts_for_all"] is True
+    assert row["shipped_gain"] == 0.0
+    assert row["perplexity_ratio_to_base"] == pytest.approx(1.0)
+
+
+def test_the_prompt_is_the_models_own_template(done):
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(done.out_dir / "samples.parquet").to_pylist()
+    assert len(rows) == 12
+    assert rows[0]["prompt"].startswith("<|im_start|>system\n")
+    assert rows[0]["prompt"].endswith("chain_sum question 0?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_nothing_with_a_time_in_it_is_part_of_the_content(done, tiny_model_dir, tmp_path):
+    again = spec_for(tmp_path, tiny_model_dir)
+    evaluated(again)
+    for name in ("results.json", "facts.json", "samples.parquet"):
+        assert (again.out_dir / name).read_bytes() == (done.out_dir / name).read_bytes()
+
+
+def test_transformers_and_llama_cpp_agree_on_general_text(done, tiny_model_dir, tmp_path):
+    other = evaluated(spec_for(tmp_path, tiny_model_dir, engine="transformers"))
+    pairs = zip(read_results(done.out_dir)["models"], other["models"], strict=True)
+    for one, two in pairs:
+        key = "token_perplexity"
+        assert one["metrics"][key]["value"] == pytest.approx(two["metrics"][key]["value"], rel=1e-3)
+
+
+def test_a_model_that_is_done_is_not_asked_again(done, monkeypatch):
+    monkeypatch.setattr(run, "evaluate_model", lambda *_: pytest.fail("asked again"))
+    before = read_results(done.out_dir)
+    assert evaluated(done) == before
+
+
+def test_another_data_version_or_question_is_asked_anew(done, tmp_path, tiny_model_dir):
+    names = run.task_names(done)
+    first = done.models[0]
+    key = run.evaluation_key(done, first, names)
+    assert key == run.evaluation_key(done, first, names)
+    assert key != run.evaluation_key(done, first.model_copy(update={"data_version": "other"}), names)
+    assert key != run.evaluation_key(done, first, names[:1])
+    longer = done.model_copy(update={"config": done.config.model_copy(update={"max_new_tokens": 7})})
+    assert key != run.evaluation_key(longer, first, names)
+    gated = done.model_copy(update={"config": done.config.model_copy(update={"gates": (Gate(name="g", min=0.1),)})})
+    assert key == run.evaluation_key(gated, first, names)
+
+
+def test_a_task_that_is_not_there_is_named(done):
+    spec = done.model_copy(update={"config": done.config.model_copy(update={"tasks": ("gcd", "poetry")})})
+    with pytest.raises(EvaluateError, match=r"no held-out task poetry(.|\n)*chain_sum, gcd"):
+        run.task_names(spec)
+
+
+def test_a_limit_takes_the_first_items(tiny_model_dir, tmp_path):
+    spec = spec_for(tmp_path, tiny_model_dir, num_items=2, tasks=("gcd",), perplexity={"enabled": False})
+    metrics = evaluated(spec)["models"][0]["metrics"]
+    assert metrics["accuracy"]["n"] == 2
+    assert set(metrics) == {"accuracy", "accuracy/gcd", "stops"}
+
+
+class Counting:
+    """An engine that says how many prompts it was asked, and dies after ``lasts`` calls."""
+
+    def __init__(self, lasts: int = 99) -> None:
+        self.lasts, self.asked = lasts, 0
+
+    def generate(self, prompts, n, sampling, first_index=0, on_progress=None):
+        if self.lasts == 0:
+            raise KeyboardInterrupt
+        self.lasts -= 1
+        self.asked += len(prompts)
+        return [[Completion("#### 1 and on", (1, 2), False, 2)] for _ in prompts]
+
+
+class Request:
+    def __init__(self, text: str, until=()) -> None:
+        self.args = (text, {"until": until, "max_gen_toks": 4})
+
+
+class Letters:
+    bos_token_id, eos_token_id = None, 0
+
+    def __call__(self, text, add_special_tokens):
+        return {"input_ids": [ord(letter) for letter in text]}
+
+
+def test_a_killed_evaluation_asks_only_what_was_not_answered(tmp_path):
+    requests = [Request(f"question {index}") for index in range(10)]
+    # Kept after every two batches of two: the engine dies when it is asked for items 5 to 8.
+    dying = Counting(lasts=1)
+    with pytest.raises(KeyboardInterrupt):
+        EngineLM(dying, Letters(), AnswerCache(tmp_path / "a.jsonl"), batch_size=2).generate_until(requests)
+    resumed = Counting()
+    lm = EngineLM(resumed, Letters(), AnswerCache(tmp_path / "a.jsonl"), batch_size=2)
+    told = []
+    lm.on_progress = lambda done, total: told.append((done, total))
+    assert lm.generate_until(requests) == ["#### 1 and on"] * 10
+    assert (dying.asked, resumed.asked) == (4, 6)
+    assert told == [(8, 10), (10, 10)]
+
+
+def test_the_same_prompt_is_asked_once(tmp_path):
+    engine = Counting()
+    EngineLM(engine, Letters(), AnswerCache(tmp_path / "a.jsonl"), 2).generate_until([Request("same"), Request("same")])
+    assert engine.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("until", "text", "stopped"),
+    [((), "one\n\ntwo END three", False), (("END", "\n\n"), "one", True), (("absent",), "one\n\ntwo END three", False)],
+)
+def test_an_answer_is_cut_at_the_first_of_until(until, text, stopped):
+    answer = cut(Completion("one\n\ntwo END three", (1,), False, 9), until)
+    assert (answer.text, answer.stopped, answer.num_tokens) == (text, stopped, 9)
+
+
+def test_loglikelihood_is_the_sum_over_the_continuation(tiny_model_dir, tmp_path):
+    from kt_resources.generators.open_engine import open_engine
+    from kt_resources.generators.tokenizers import FolderTokenizer
+
+    engine = open_engine(tiny_model_dir, "transformers")
+    try:
+        lm = EngineLM(engine, FolderTokenizer(tiny_model_dir).hf, AnswerCache(tmp_path / "a.jsonl"), 2)
+        head, tail = "The capital of France", " is Paris."
+        request = type("R", (), {"args": (head, tail)})()
+        ((total, _),) = lm.loglikelihood([request])
+        num = len(lm.encode(head + tail)) - len(lm.encode(head))
+        assert total == pytest.approx(float(engine.token_logprobs(lm.encode(head + tail))[-num:].sum()), abs=1e-3)
+        (rolling,) = lm.loglikelihood_rolling([type("R", (), {"args": (head,)})()])
+        ((from_empty, _),) = lm.loglikelihood([type("R", (), {"args": ("", head)})()])
+        assert rolling == pytest.approx(from_empty, abs=1e-3)
+    finally:
+        engine.close()
+
+
+def test_the_fake_writes_what_the_real_one_writes(tmp_path, done):
+    spec = spec_for(tmp_path, tmp_path / "no_model")
+    fake = FakeEvaluator({"base_model": 0.0, "sft_model": 1.0})
+    assert isinstance(fake, Evaluator)
+    row = fake.evaluate(spec, Needs())
+    assert row["shipped_gain"] == 1.0
+    real, made = read_results(done.out_dir), read_results(spec.out_dir)
+    assert real.keys() == made.keys()
+    assert real["models"][0]["metrics"].keys() == made["models"][0]["metrics"].keys()
+    assert json.loads((done.out_dir / "facts.json").read_text()).keys() == row.keys()
+    assert (spec.out_dir / "samples.parquet").exists()
+
+
+def test_facts_notice_a_model_that_was_asked_otherwise(tmp_path):
+    from kt_resources.evaluators.metrics import Gains
+    from kt_resources.evaluators.results import results_of
+
+    spec = spec_for(tmp_path, tmp_path / "no_model")
+    fake = FakeEvaluator()
+    measured = [{"items": fake._items(spec, model), "general": None} for model in spec.models]
+    results = results_of(spec.models, measured, spec.config)
+    gains = Gains(results["models"], {m.asset: s for m, s in zip(spec.models, measured, strict=True)}, spec.config.bootstrap)
+    measured[1]["items"][0]["prompt"] = "Another system prompt. " + measured[1]["items"][0]["prompt"]
+    assert facts(results, measured, gains)["same_prompts_for_all"] is False
+    assert facts(results, measured, gains)["same_items_for_all"] is True
+    measured[1]["items"][0]["id"] = "other"
+    assert facts(results, measured, gains)["same_items_for_all"] is False
+    measured[1]["items"][0]["score"] = 1.5
+    assert facts(results, measured, gains)["all_scores_in_range"] is False
+
+
+def test_the_config_imports_neither_torch_nor_dagster():
+    import subprocess
+    import sys
+
+    code = "import sys, kt_resources.evaluators.config, kt_resources.evaluators.spec, kt_resources.evaluators.fake;"
+    code += "print([name for name in ('torch', 'dagster', 'transformers', 'lm_eval') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,63 @@
+"""Tiny rows of each kind, and a way to train on them in this process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kt_resources.compute.program import Progress
+from kt_resources.trainers.spec import TrainSpec
+from kt_resources.trainers.tiny_rows import sums, write_pairs, write_prompts, write_tokenized
+
+SCORER = "def score(completion, row):\n    return min(1.0, completion.count('e') / 4)\n"
+
+
+@pytest.fixture(scope="session")
+def rows_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``<objective>/train.parquet`` (24 rows) and ``validation.parquet`` (8), and a scorer of a person's own."""
+    folder = tmp_path_factory.mktemp("rows")
+    for split, rows in {"train": sums(24), "validation": sums(8, start=100)}.items():
+        write_tokenized(rows, tiny_model_dir, folder / "sft" / f"{split}.parquet")
+        write_pairs(rows, folder / "dpo" / f"{split}.parquet")
+        write_prompts(rows, folder / "grpo" / f"{split}.parquet")
+    (folder / "rewards.py").write_text(SCORER)
+    return folder
+
+
+@pytest.fixture
+def make_spec(tiny_model_dir: Path, rows_dir: Path, tmp_path: Path) -> Callable[..., TrainSpec]:
+    """``make_spec(objective, update, **further)``: three steps of eight rows in float32."""
+
+    def make(objective: str = "sft", update: str = "lora", **further: Any) -> TrainSpec:
+        grpo = {"num_generations": 4, "max_completion_length": 6} if objective == "grpo" else {}
+        fields: dict[str, Any] = {
+            "out_dir": tmp_path / "out",
+            "scratch_dir": tmp_path / "scratch",
+            "model_dir": tiny_model_dir,
+            "train_file": rows_dir / objective / "train.parquet",
+            "validation_file": rows_dir / objective / "validation.parquet",
+            "objective": {"type": objective, **grpo},
+            "update": {"type": update},
+            "optimization": {"micro_batch_size": 8, "max_steps": 3, "learning_rate": 1e-2},
+            "precision": "fp32",
+            "sample_tokens": 6,
+        }
+        if objective == "grpo":
+            fields["verifier"] = {"type": "python", "path": f"{rows_dir / 'rewards.py'}:score", "answer_marker": None}
+        return TrainSpec.model_validate(fields | further)
+
+    return make
+
+
+@pytest.fixture
+def run() -> Callable[[TrainSpec], dict[str, Any]]:
+    """Train a spec in this process."""
+
+    def run_spec(spec: TrainSpec) -> dict[str, Any]:
+        from kt_resources.trainers.training import train
+
+        spec.out_dir.mkdir(parents=True, exist_ok=True)
+        return train(spec, Progress(spec.out_dir))
+
+    return run_spec
