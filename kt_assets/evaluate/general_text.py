@@ -27,7 +27,8 @@ def story(book: str, max_chars: int | None = None) -> str:
     blocks = "\n".join(lines[start:end]).split("\n\n")
     paragraphs = [" ".join(block.split()) for block in blocks]
     prose = [paragraph for paragraph in paragraphs if len(paragraph.split()) >= 12 and not paragraph.startswith("[")]
-    kept, length = [], 0
+    kept: list[str] = []
+    length = 0
     for paragraph in prose:
         length += len(paragraph) + 2
         if kept and max_chars is not None and length > max_chars:

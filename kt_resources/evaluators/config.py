@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kt_resources.compute.needs import Needs
-from kt_resources.generators.config import Engine
 from kt_resources.strict import Strict
 
 Severity = Literal["error", "warn"]
@@ -79,17 +78,21 @@ class Evaluation(Strict):
         num_items: at most so many items a family; all where it is not given.
         max_new_tokens: longest answer, in tokens.
         batch_size: how many prompts are answered together.
+        engine: what runs the checkpoints; a GGUF always runs in llama.cpp. ``auto`` takes llama.cpp on a CPU (a
+            checkpoint is exported to F16 for it), else transformers.
     """
 
     tasks: tuple[str, ...] = ()
     num_items: int | None = Field(default=None, ge=1)
     max_new_tokens: int = Field(default=128, ge=1)
     batch_size: int = Field(default=32, ge=1)
-    engine: Engine = "auto"
+    engine: Literal["auto", "llama_cpp", "transformers"] = "auto"
     perplexity: Perplexity = Perplexity()
     bootstrap: Bootstrap = Bootstrap()
     gates: Annotated[tuple[Gate, ...], Field(max_length=100)] = ()
-    num_samples: int = Field(default=6, ge=0, le=100, description="held-out prompts shown in the report, with every answer")
+    num_samples: int = Field(
+        default=6, ge=0, le=100, description="held-out prompts shown in the report, with every answer"
+    )
     resources: Needs = Needs()
 
     @model_validator(mode="after")

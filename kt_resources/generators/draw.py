@@ -23,6 +23,8 @@ class Draw:
         if self.sampling.temperature == 0:
             return int(logits.argmax())
         ids, probabilities = nucleus(logits, self.sampling)
+        order = ids.argsort()  # by id, so that rounding moves the draw's bounds a little and swaps no neighbours
+        ids, probabilities = ids[order], probabilities[order]
         place = int((probabilities.cumsum() < self.random.random()).sum())
         return int(ids[min(place, len(ids) - 1)])
 

@@ -116,6 +116,7 @@ class GgufContext:
         params.n_batch = params.n_ubatch = MICRO_BATCH
         params.kv_unified = False
         params.no_perf = True
+        params.type_k = params.type_v = lib.GGML_TYPE_F32
         params.n_threads = params.n_threads_batch = num_threads or thread_count()
         self.pointer: Any = lib.llama_init_from_model(model.pointer, params)
         if not self.pointer:

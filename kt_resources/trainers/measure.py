@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Prompt = Sequence[dict[str, str]]
 
+NO_COMPARISON = 1e9
+"""Stands for a distance between things of different shape: beyond any limit, and still a number in JSON."""
+
 
 @dataclass(frozen=True)
 class Probes:
@@ -109,7 +112,7 @@ def _weight_facts(start_dir: Path, model_dir: Path) -> dict[str, Any]:
     return {
         "has_nan": has_nan,
         "finite": finite and before.keys() <= after.keys(),
-        "delta_norm_relative": math.sqrt(moved / norm) if norm else math.inf,
+        "delta_norm_relative": min(math.sqrt(moved / norm) if norm else math.inf, NO_COMPARISON),
         "num_changed_tensors": changed,
         "num_tensors": len(after),
     }
@@ -145,9 +148,7 @@ def _adapter_facts(
 
     adapted = _logits(PeftModel.from_pretrained(start_model, str(adapter_dir)).eval(), ids)
     return {
-        "adapter_merged_max_logit_diff": max(
-            (one - other).abs().max().item() for one, other in zip(adapted, merged, strict=True)
-        ),
+        "adapter_merged_max_logit_diff": _max_difference(adapted, merged),
         "adapter_merged_mean_kl": _mean_kl(adapted, merged),
     }
 
@@ -167,10 +168,18 @@ def _logits(model: Any, ids: list[list[int]]) -> list["torch.Tensor"]:
         return [model(input_ids=torch.tensor([row])).logits[0] for row in ids]
 
 
+def _max_difference(one: list["torch.Tensor"], other: list["torch.Tensor"]) -> float:
+    if one[0].shape[-1] != other[0].shape[-1]:
+        return NO_COMPARISON
+    return max((first - second).abs().max().item() for first, second in zip(one, other, strict=True))
+
+
 def _mean_kl(one: list["torch.Tensor"], other: list["torch.Tensor"]) -> float:
     """Mean over positions of KL(one ‖ other), in nats."""
     import torch
 
+    if one[0].shape[-1] != other[0].shape[-1]:
+        return NO_COMPARISON
     first, second = (torch.cat(list(rows)).log_softmax(-1) for rows in (one, other))
     return (first.exp() * (first - second)).sum(-1).mean().item()
 

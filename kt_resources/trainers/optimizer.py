@@ -1,6 +1,6 @@
 """AdamW for weights in bfloat16: the updates are added up in float32 copies.
 
-bfloat16 keeps eight bits: an update of 1e-5 to a weight of 0.04 is rounded away (the spacing there is 1.2e-4), so a
+bfloat16 keeps eight bits: an update of 1e-5 to a weight of 0.04 is rounded away (numbers there stand 2.4e-4 apart), so a
 low learning rate would train nothing. The model computes with the rounded copy; the optimizer owns the float32 one.
 """
 

@@ -48,7 +48,7 @@ def curve(series: Sequence[Sequence[Point]]) -> Markup:
     """
     points = [point for line in series for point in line]
     (left, right), (bottom, top) = (extent([point[axis] for point in points]) for axis in (0, 1))
-    lines = []
+    lines: list[str] = []
     for number, line in enumerate(series):
         places = [
             (WIDTH * (x - left) / (right - left), HEIGHT - 4 - (HEIGHT - 8) * (y - bottom) / (top - bottom))

@@ -113,7 +113,7 @@ def funnel(curation: Row) -> list[dict[str, Any]]:
 
 
 def sample_cards(data: ReportData) -> list[dict[str, Any]]:
-    """Held-out prompts with every model's answer: half that the shipped model got right, half wrong, where it can be."""
+    """Held-out prompts with every model's answer: half that the shipped model got right, half wrong."""
     by_item: dict[tuple[str, str], dict[str, Row]] = {}
     for row in data.samples:
         by_item.setdefault((row["task"], row["id"]), {})[row["model"]] = row
@@ -187,8 +187,12 @@ def costs(data: ReportData) -> dict[str, Any]:
     sizes = {artifact["asset"]: artifact.get("size_mb") for artifact in data.artifacts}
     longest = max((timing["seconds"] for timing in data.timings), default=0) or 1
     rows = [
-        {**timing, "size_mb": sizes.get(timing["asset"]), "share": timing["seconds"] / longest,
-         "own_share": min(timing["own_work_seconds"] or 0, timing["seconds"]) / longest}
+        {
+            **timing,
+            "size_mb": sizes.get(timing["asset"]),
+            "share": timing["seconds"] / longest,
+            "own_share": min(timing["own_work_seconds"] or 0, timing["seconds"]) / longest,
+        }
         for timing in data.timings
     ]
     return {

@@ -15,7 +15,11 @@ def row(question: str, answer: str = "4", family: str = "gcd", system: str | Non
     return example_row(prompt, None, source="held_out", family=family, answer=answer, origin=f"made.jsonl:{answer}")
 
 
-ROWS = [row("What is {{2}} + 2?"), row("And [1] + 2?", "[3]"), row("Which day?", "Monday", family="arithmetic", system=None)]
+ROWS = [
+    row("What is {{2}} + 2?"),
+    row("And [1] + 2?", "[3]"),
+    row("Which day?", "Monday", family="arithmetic", system=None),
+]
 
 
 def test_one_task_a_family_with_every_item(tmp_path):
@@ -23,7 +27,12 @@ def test_one_task_a_family_with_every_item(tmp_path):
     items = [json.loads(line) for line in (tmp_path / "gcd" / "items.jsonl").read_text().splitlines()]
     assert [item["question"] for item in items] == ["What is {{2}} + 2?", "And [1] + 2?"]
     assert items[0]["system"] == "Be brief."
-    assert {file.name for file in (tmp_path / "gcd").iterdir()} == {"gcd.yaml", "items.jsonl", "scorer.py", "verifier.json"}
+    assert {file.name for file in (tmp_path / "gcd").iterdir()} == {
+        "gcd.yaml",
+        "items.jsonl",
+        "scorer.py",
+        "verifier.json",
+    }
 
 
 def test_the_folder_is_the_same_each_time(tmp_path):
@@ -40,7 +49,10 @@ def test_the_folder_is_the_same_each_time(tmp_path):
         ([], "no held-out rows"),
         ([row("One?", family="../../etc")], "cannot name a task"),
         ([row("Same?"), row("Same?", "5")], "ask the same"),
-        ([{**ROWS[0], "prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}], "the roles"),
+        (
+            [{**ROWS[0], "prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}],
+            "the roles",
+        ),
     ],
 )
 def test_rows_that_make_no_task_are_refused(rows, told, tmp_path):
@@ -58,7 +70,7 @@ def test_lm_eval_itself_runs_the_folder_and_the_verifier_scores(tmp_path, monkey
     from lm_eval.tasks import TaskManager
 
     class Parrot(LM):
-        asked: list[tuple] = []  # noqa: RUF012
+        asked: list[tuple] = []
         tokenizer_name = "none"
 
         def generate_until(self, requests):

@@ -240,7 +240,9 @@ def test_facts_notice_a_model_that_was_asked_otherwise(tmp_path):
     fake = FakeEvaluator()
     measured = [{"items": fake._items(spec, model), "general": None} for model in spec.models]
     results = results_of(spec.models, measured, spec.config)
-    gains = Gains(results["models"], {m.asset: s for m, s in zip(spec.models, measured, strict=True)}, spec.config.bootstrap)
+    gains = Gains(
+        results["models"], {m.asset: s for m, s in zip(spec.models, measured, strict=True)}, spec.config.bootstrap
+    )
     measured[1]["items"][0]["prompt"] = "Another system prompt. " + measured[1]["items"][0]["prompt"]
     assert facts(results, measured, gains)["same_prompts_for_all"] is False
     assert facts(results, measured, gains)["same_items_for_all"] is True

@@ -13,6 +13,14 @@ from kt_resources.trainers.tiny_rows import sums, write_pairs, write_prompts, wr
 SCORER = "def score(completion, row):\n    return min(1.0, completion.count('e') / 4)\n"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two threads on a model this small only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def rows_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``<objective>/train.parquet`` (24 rows) and ``validation.parquet`` (8), and a scorer of a person's own."""

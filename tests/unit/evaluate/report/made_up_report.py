@@ -79,9 +79,7 @@ def curve(num: int, kind: str) -> list[dict]:
 
 def checks() -> list[dict]:
     names = ("rows_are_not_empty", "ids_are_unique", "stop_token_is_the_parents", "template_is_the_parents")
-    rows = [
-        {"asset": asset, "name": name, "passed": True, "severity": "error"} for asset in PARENTS for name in names
-    ]
+    rows = [{"asset": asset, "name": name, "passed": True, "severity": "error"} for asset in PARENTS for name in names]
     seen = "KL to the checkpoint 0.081 nats, asked at most 0.08"
     failed = {"asset": "gguf_model", "name": "stays_near_the_checkpoint", "passed": False, "severity": "warn"}
     return [*rows, failed | {"observed": seen}]
@@ -92,7 +90,12 @@ def made_up_report(**changes) -> ReportData:
     first = [row["score"] for row in answers["base_model"]]
     perplexities = dict(zip(RATES, (41.2, 46.0, 46.4, 47.1, 44.9, 43.0, 44.2), strict=True))
     models = [
-        {"asset": a, "step": a.removesuffix("_model"), "data_version": f"{a[:4]}c0ffee", "metrics": metrics(r, perplexities[a])}
+        {
+            "asset": a,
+            "step": a.removesuffix("_model"),
+            "data_version": f"{a[:4]}c0ffee",
+            "metrics": metrics(r, perplexities[a]),
+        }
         for a, r in answers.items()
     ]
     gain = paired_difference([row["score"] for row in answers["gguf_model"]], first, Bootstrap()).model_dump()
@@ -107,7 +110,11 @@ def made_up_report(**changes) -> ReportData:
             {"name": "gains_over_base", "passed": True, "severity": "error", "observed": "made up: +0.44, asked ≥ 0.1"}
         ],
         "samples": [row for rows in answers.values() for row in rows],
-        "curves": {"sft_model": curve(90, "sft"), "preference_model": curve(30, "dpo"), "grpo_model": curve(24, "grpo")},
+        "curves": {
+            "sft_model": curve(90, "sft"),
+            "preference_model": curve(30, "dpo"),
+            "grpo_model": curve(24, "grpo"),
+        },
         "curation": {"raw": 1200, "kept": 1200 - sum(removed.values()), "removed": removed},
         "checks": checks(),
         "timings": [

@@ -1,0 +1,92 @@
+"""``kt chat``: the base model and a tuned one answer side by side."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.panel import Panel
+
+from kt_assets.cli.lines import find_line
+from kt_assets.cli.output import print_json
+from kt_assets.line import Line
+from kt_resources.errors import StoreError
+from kt_resources.generators.config import Sampling
+from kt_resources.home import Home, ensure_home
+from kt_resources.recipes.recipe import BASE
+from kt_resources.store.store import SHORT, Artifact, Store
+
+Ask = Callable[[list[dict[str, str]]], str]
+
+
+def chat_command(name: str | None, model: str, prompt: str | None, as_json: bool) -> int:
+    """Ask both models one ``prompt``, or each line that a person types, until an empty one."""
+    line, home = find_line(name), ensure_home()
+    store = Store(home.store)
+    with ExitStack() as stack:
+        models = {asset: _open(stack, home, line, store, asset) for asset in (BASE, model)}
+        if prompt is not None:
+            answers = {asset: ask(_turns(line, [], prompt)) for asset, ask in models.items()}
+            if as_json:
+                print_json({"prompt": prompt, "answers": answers})
+            else:
+                _show(answers)
+            return 0
+        _converse(line, models)
+    return 0
+
+
+def _converse(line: Line, models: dict[str, Ask]) -> None:
+    """Each model keeps its own conversation; an empty line ends it."""
+    Console().print(f"[dim]{' | '.join(models)} · an empty line ends the talk[/]")
+    said: dict[str, list[dict[str, str]]] = {asset: [] for asset in models}
+    while typed := _read():
+        answers = {}
+        for asset, ask in models.items():
+            turns = _turns(line, said[asset], typed)
+            answers[asset] = ask(turns)
+            said[asset] = [*turns, {"role": "assistant", "content": answers[asset]}]
+        _show(answers)
+
+
+def _open(stack: ExitStack, home: Home, line: Line, store: Store, asset: str) -> Ask:
+    from kt_resources.generators.open_engine import open_engine
+
+    artifact = _model(line, store, asset)
+    gguf = artifact.folder / "model.gguf"
+    cache = home.root / "chat" / artifact.data_version[:SHORT]
+    cache.mkdir(parents=True, exist_ok=True)
+    engine = stack.enter_context(
+        closing(open_engine(gguf if gguf.exists() else artifact.path("model"), scratch_dir=cache))
+    )
+    sampling = Sampling(temperature=0.0, max_new_tokens=256)
+    return lambda turns: engine.generate([turns], 1, sampling)[0][0].text
+
+
+def _model(line: Line, store: Store, asset: str) -> Artifact:
+    if asset not in line.stages:
+        there = ", ".join(name for name in line.stages if name.endswith("_model"))
+        raise StoreError(f"{line.name} has no model {asset!r}", where="--model", mend=f"there are: {there}")
+    artifact = store.current(line.stages[asset].asset)
+    if artifact is None:
+        raise StoreError("has not been made", where=f"{line.name}/{asset}", mend=f"kt run {line.name}")
+    return artifact
+
+
+def _turns(line: Line, before: list[dict[str, str]], typed: str) -> list[dict[str, str]]:
+    """The conversation with what was typed; it opens with the system message that the line is evaluated with."""
+    system = line.recipe.eval_tasks.system
+    opening = [{"role": "system", "content": system}] if system and not before else []
+    return [*opening, *before, {"role": "user", "content": typed}]
+
+
+def _read() -> str:
+    try:
+        return input("› ").strip()
+    except EOFError:
+        return ""
+
+
+def _show(answers: dict[str, str]) -> None:
+    panels = [Panel(answer or "(nothing)", title=asset, width=56) for asset, answer in answers.items()]
+    Console().print(Columns(panels))

@@ -1,0 +1,122 @@
+from itertools import pairwise
+
+import pytest
+
+from kt_assets.evaluate.report.charts import curve, interval, scale_top, thinned
+from kt_assets.evaluate.report.data import ReportData
+from kt_assets.evaluate.report.lineage import direct_parents, num_lanes, ordered, rails
+from kt_assets.evaluate.report.view import alike, choose, costs, funnel
+from kt_resources.errors import EvaluateError
+
+
+def items(scores: list[float]) -> dict:
+    return {("gcd", str(index)): {"gguf_model": {"score": score}} for index, score in enumerate(scores)}
+
+
+def test_half_of_the_samples_are_right_ones():
+    by_item = items([1.0] * 10 + [0.0] * 10)
+    chosen = choose(by_item, "gguf_model", 6, seed=0)
+    assert sum(by_item[key]["gguf_model"]["score"] for key in chosen) == 3
+    assert chosen == choose(by_item, "gguf_model", 6, seed=0)
+    assert chosen != choose(by_item, "gguf_model", 6, seed=1)
+
+
+@pytest.mark.parametrize(("scores", "num_right"), [([0.0] * 9, 0), ([1.0] * 9, 6), ([1.0] + [0.0] * 8, 1)])
+def test_where_there_are_too_few_of_one_kind_the_other_fills_up(scores, num_right):
+    by_item = items(scores)
+    chosen = choose(by_item, "gguf_model", 6, seed=0)
+    assert len(chosen) == 6
+    assert sum(by_item[key]["gguf_model"]["score"] for key in chosen) == num_right
+
+
+def test_models_that_said_the_same_share_a_line():
+    said = {"completion": "4", "stopped": True, "score": 1.0}
+    answers = [{**said, "model": "a"}, {**said, "model": "b", "completion": "5"}, {**said, "model": "c"}]
+    lines = alike(answers, {"a": "base", "b": "sft", "c": "gguf"})
+    assert [line["steps"] for line in lines] == [["base", "gguf"], ["sft"]]
+
+
+def test_the_funnel_begins_with_all_and_ends_with_what_is_left():
+    rows = funnel({"raw": 200, "kept": 150, "removed": {"empty": 10, "exact_duplicate": 40}})
+    assert [(row["label"], row["share"]) for row in rows] == [
+        ("raw rows", 1.0),
+        ("exact_duplicate", 0.2),
+        ("empty", 0.05),
+        ("kept", 0.75),
+    ]
+    assert funnel({}) == []
+
+
+def test_costs_add_up():
+    timings = [
+        {"asset": "a", "seconds": 30.0, "own_work_seconds": 20.0, "peak_memory_gb": 1.5},
+        {"asset": "b", "seconds": 60.0, "own_work_seconds": 0},
+    ]
+    found = costs(ReportData("l", [], timings=timings, artifacts=[{"asset": "a", "parents": [], "size_mb": 5.0}]))
+    assert (found["seconds"], found["own_work_seconds"]) == (90.0, 20.0)
+    assert (found["size_mb"], found["peak_memory_gb"]) == (5.0, 1.5)
+    assert [row["share"] for row in found["rows"]] == [0.5, 1.0]
+
+
+def graph(**parents: list[str]) -> list[dict]:
+    return [{"asset": name, "version": "0", "parents": found, "size_mb": 1.0} for name, found in parents.items()]
+
+
+DIAMOND = graph(merged=["base", "left", "right"], left=["base"], right=["base"], base=[])
+
+
+def test_parents_come_before_children():
+    assert [row["asset"] for row in ordered(DIAMOND)] == ["base", "left", "right", "merged"]
+
+
+def test_a_parent_through_another_parent_is_not_drawn():
+    assert direct_parents(DIAMOND) == {"base": [], "left": ["base"], "right": ["base"], "merged": ["left", "right"]}
+
+
+def test_every_line_that_leaves_a_row_enters_the_next():
+    for artifacts in (DIAMOND, graph(a=[], b=[], c=["a"], d=["b", "c"], e=["a"], f=["e", "d"])):
+        rows = rails(artifacts)
+        for above, below in pairwise(rows):
+            assert {edge for edge, _ in below.above} == {edge for edge, _ in above.below}
+        assert rows[0].above == ()
+        assert rows[-1].below == ()
+
+
+def test_the_diamond_needs_two_lanes():
+    rows = rails(DIAMOND)
+    assert num_lanes(rows) == 2
+    assert [row.asset for row in rows] == ["base", "left", "right", "merged"]
+    assert len(rows[-1].above) == 2
+
+
+def test_artifacts_that_make_each_other_are_refused():
+    with pytest.raises(EvaluateError, match="each other's parents"):
+        rails(graph(a=["b"], b=["a"]))
+
+
+def test_an_interval_is_placed_in_percent_of_the_scale():
+    svg = interval({"value": 0.25, "low": 0.1, "high": 0.4}, top=0.5, mark=0.05)
+    assert 'cx="50.00%"' in svg
+    assert 'x1="20.00%" x2="80.00%"' in svg
+    assert 'class="mark" x1="10.00%"' in svg
+
+
+def test_the_scale_holds_every_value():
+    assert [scale_top(values) for values in ([0.07], [0.1, 0.35], [0.81], [])] == [0.1, 0.4, 1.0, 1.0]
+
+
+def test_a_curve_goes_from_its_first_to_its_last_step():
+    svg = curve([[(0, 1.0), (5, 0.5), (10, 0.0)]])
+    # Left to right over 300 units; high values at the top, 4 units from the edge.
+    assert 'points="0.0,4.0 150.0,50.0 300.0,96.0"' in svg
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends():
+    line = [(float(step), 0.0) for step in range(1001)]
+    thin = thinned(line)
+    assert len(thin) <= 202
+    assert (thin[0], thin[-1]) == (line[0], line[-1])
+
+
+def test_a_flat_curve_is_drawn():
+    assert "nan" not in curve([[(1, 2.0), (2, 2.0)]])

@@ -1,0 +1,13 @@
+"""The registry is the union: every update strategy under its own name."""
+
+from typing import get_args
+
+import pytest
+
+from kt_resources.trainers.updates import UPDATES
+
+
+@pytest.mark.parametrize(("name", "update"), UPDATES.items())
+def test_an_update_is_complete(name: str, update: type) -> None:
+    assert get_args(update.model_fields["type"].annotation) == (name,)
+    assert (update().peft_config() is not None) == update.has_adapter
