@@ -16,7 +16,7 @@ from kt_resources.generators.engine import (
     log_softmax_at,
     prompt_ids,
 )
-from kt_resources.generators.gguf_model import MICRO_BATCH, Feed, GgufContext, GgufModel
+from kt_resources.generators.gguf_model import MICRO_BATCH, MOST_SEQUENCES, Feed, GgufContext, GgufModel
 from kt_resources.generators.samplers import free_chain, sample, sampler_chain
 from kt_resources.generators.tokenizers import FolderTokenizer, GgufTokenizer
 
@@ -52,7 +52,7 @@ class LlamaCppEngine:
         ids = [self._room_for(prompt_ids(self.tokenizer, prompt), sampling) for prompt in prompts]
         if not ids or n == 0:
             return [[] for _ in ids]
-        num_slots = min(self.batch_size, len(ids) * n)
+        num_slots = min(self.batch_size, len(ids) * n, MOST_SEQUENCES - 2)
         context = GgufContext(self.model, num_slots + 2, max(map(len, ids)) + sampling.max_new_tokens)
         chooser = _Chooser(self.model, context, sampling, first_index)
         results: dict[tuple[int, int], Completion] = {}
@@ -88,7 +88,7 @@ class LlamaCppEngine:
         """(start, float32 logits of (tokens, vocabulary)) chunk by chunk."""
         import numpy as np
 
-        context = GgufContext(self.model, 1, len(token_ids))
+        context = GgufContext(self.model, 1, len(token_ids), exact=True)
         try:
             for start in range(0, len(token_ids), chunk):
                 part = token_ids[start : start + chunk]

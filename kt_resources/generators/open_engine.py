@@ -1,12 +1,20 @@
 """Open a model with the engine that a recipe names, or with the one that fits it."""
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kt_resources.errors import GenerationError
 from kt_resources.generators.config import Engine
 from kt_resources.generators.engine import ScoringEngine
+
+if TYPE_CHECKING:
+    from kt_resources.quantizers.export import Precision
+
+SMALL = 1_000_000_000
+"""Bytes of weights up to which a float32 export is affordable."""
 
 
 def open_engine(
@@ -18,7 +26,7 @@ def open_engine(
 ) -> ScoringEngine:
     """The engine with ``model`` loaded; close it when done.
 
-    A checkpoint folder becomes an F16 GGUF for llama.cpp, in ``scratch_dir`` where one is given (and found again).
+    A checkpoint folder becomes a full-precision GGUF for llama.cpp, in ``scratch_dir`` where one is given (and found again).
     ``auto`` takes llama.cpp for a GGUF file and, on a CPU, for a checkpoint of a family that can be exported; else
     transformers.
 
@@ -36,13 +44,17 @@ def open_engine(
 
     if model.suffix == ".gguf":
         return LlamaCppEngine(model, tokenizer_dir, batch_size)
-    return LlamaCppEngine(_exported(model, scratch_dir), tokenizer_dir or model, batch_size)
+    folder = scratch_dir or Path(tempfile.mkdtemp(prefix="kt-"))
+    return LlamaCppEngine(exported(model, folder), tokenizer_dir or model, batch_size)
 
 
 def choose_engine(model: Path, engine: Engine) -> str:
     """``llama_cpp`` or ``transformers`` for this model on this machine."""
     from kt_resources.compute.precision import program_device
 
+    if engine == "openai":
+        mend = "name a server instead of a model"
+        raise GenerationError("engine openai asks a server, it opens no model", where=str(model), mend=mend)
     if model.suffix == ".gguf":
         if engine == "transformers":
             raise GenerationError("transformers does not run a GGUF file", where=str(model), mend="say engine: auto")
@@ -60,10 +72,30 @@ def can_export(folder: Path) -> bool:
     return (config.get("architectures") or [""])[0] in ARCHITECTURES
 
 
-def _exported(folder: Path, scratch_dir: Path | None) -> Path:
+def exported(folder: Path, scratch_dir: Path) -> Path:
+    """The full-precision GGUF of a checkpoint folder, in ``scratch_dir``; made where it is not there.
+
+    Its name holds a digest of the folder's place and its files' names, sizes and change times, so that one
+    ``scratch_dir`` serves several models.
+    """
     from kt_resources.quantizers.export import export_gguf
 
-    target = (scratch_dir or Path(tempfile.mkdtemp(prefix="kt-"))) / "f16.gguf"
+    precision = export_precision(folder)
+    files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(folder.iterdir())]
+    digest = hashlib.sha256(repr((str(folder.resolve()), files)).encode()).hexdigest()[:16]
+    target = scratch_dir / f"{digest}.{precision.lower()}.gguf"
     if not target.exists():
-        export_gguf(folder, target)
+        export_gguf(folder, target, precision)
     return target
+
+
+def export_precision(folder: Path) -> "Precision":
+    """float32 for small models on a processor without AVX-512, else float16.
+
+    AVX2 widens float16 matrices before every product: a 135M model, 32 sequences, two cores: 108 tokens/s in
+    float16, 177 in float32.
+    """
+    from kt_resources.generators.gguf_model import computes_in_half
+
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return "F16" if size > SMALL or computes_in_half() else "F32"

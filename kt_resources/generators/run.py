@@ -8,8 +8,12 @@ from kt_resources.compute.program import Progress
 from kt_resources.errors import GenerationError
 from kt_resources.generators.engine import Completion, TextEngine
 from kt_resources.generators.open_engine import open_engine
+from kt_resources.generators.openai import OpenAiEngine
 from kt_resources.generators.spec import GenerateSpec
 from kt_resources.store.fingerprint import file_sha256, hash_json
+
+PLACES = {"out_dir", "scratch_dir", "prompts_file", "completions_file", "batch_size"}
+"""Fields of the spec that do not change what is generated."""
 
 COLUMNS = ("prompt_id", "sample_index", "completion", "num_tokens", "finished")
 
@@ -31,9 +35,7 @@ def generate(spec: GenerateSpec, progress: Progress) -> dict[str, Any]:
             file = folder / f"{index:05d}.parquet"
             if file.exists():
                 continue
-            engine = engine or open_engine(
-                spec.model, spec.engine, spec.tokenizer_dir, spec.batch_size, spec.scratch_dir
-            )
+            engine = engine or open_for(spec)
             started = time.monotonic()
             first = index * spec.prompts_a_part
             answers = _answer(engine, part, spec, progress, first * spec.num_samples, len(prompts) * spec.num_samples)
@@ -52,6 +54,15 @@ def generate(spec: GenerateSpec, progress: Progress) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_s": round(tokens / seconds, 1) if seconds else 0.0,
     }
+
+
+def open_for(spec: GenerateSpec) -> TextEngine:
+    """The engine that ``spec`` names."""
+    if spec.server is not None:
+        server = spec.server
+        return OpenAiEngine(server.url, server.model, server.key_variable, spec.batch_size)
+    assert spec.model is not None, "GenerateSpec has a model or a server"
+    return open_engine(spec.model, spec.engine, spec.tokenizer_dir, spec.batch_size, spec.scratch_dir)
 
 
 def _answer(
@@ -96,5 +107,5 @@ def write_completions(file: Path, rows: list[dict[str, Any]]) -> None:
 
 def _key(spec: GenerateSpec) -> str:
     """What the completions depend on, so that parts of another request are never taken for this one's."""
-    request = spec.model_dump(mode="json", include={"model", "engine", "num_samples", "sampling", "prompts_a_part"})
+    request = spec.model_dump(mode="json", exclude=PLACES)
     return hash_json([request, file_sha256(spec.prompts_file)])[:16]

@@ -30,7 +30,9 @@ def template_of(tokenizer: Any) -> str | None:
         return None
 
     def render(messages: Messages) -> str:
-        return tokenizer.apply_chat_template([dict(turn) for turn in messages], add_generation_prompt=True, tokenize=False)
+        return tokenizer.apply_chat_template(
+            [dict(turn) for turn in messages], add_generation_prompt=True, tokenize=False
+        )
 
     begins = tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
     return ollama_template(render, tokenizer.bos_token if begins else "")

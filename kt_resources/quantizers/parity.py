@@ -111,7 +111,7 @@ def read_reference(checkpoint_dir: Path, tokenizer: Any, probes: ParityProbes) -
 
 
 def text_windows(tokenizer: Any, probes: ParityProbes) -> Iterator[list[int]]:
-    """The text's first ``num_tokens`` tokens, each paragraph in pieces of ``WINDOW``; each piece begins as a text does."""
+    """The first ``num_tokens`` tokens of the text, paragraphs in pieces of ``WINDOW``; each piece begins as a text."""
     start, left = list(tokenizer("").input_ids), probes.num_tokens
     for paragraph in probes.paragraphs:
         ids = tokenizer(paragraph, add_special_tokens=False).input_ids[:left]

@@ -39,7 +39,7 @@ def quantize_model(spec: QuantizeSpec, progress: Progress) -> dict[str, Any]:
 def exported(spec: QuantizeSpec) -> Path:
     """The checkpoint in full precision, in ``scratch_dir``; made once for the same files."""
     quant = spec.target.quant
-    precision: Precision = quant if quant in ("F32", "BF16") else "F16"  # type: ignore[assignment]
+    precision: Precision = quant if quant in ("F32", "BF16") else "F16"
     file = spec.scratch_dir / f"{precision}-{_stamp(spec.model_dir)}.gguf"
     if not file.exists():
         export_gguf(spec.model_dir, file, precision)

@@ -74,7 +74,8 @@ def _params(target: GgufTarget, imatrix: ImportanceMatrix | None) -> tuple[Any, 
     lib = library()
     params = lib.llama_model_quantize_default_params()
     params.nthread = thread_count()
-    params.ftype = getattr(lib, "LLAMA_FTYPE_ALL_F32" if target.quant == "F32" else f"LLAMA_FTYPE_MOSTLY_{target.quant}")
+    share = "ALL" if target.quant == "F32" else "MOSTLY"
+    params.ftype = getattr(lib, f"LLAMA_FTYPE_{share}_{target.quant}")
     if target.token_embedding_type:
         params.token_embedding_type = gguf.GGMLQuantizationType[target.token_embedding_type]
     if target.output_tensor_type:
@@ -131,7 +132,7 @@ def _silence() -> Any:
 
 
 def _refusal(target: GgufTarget, lines: list[str], log_file: Path) -> QuantizeError:
-    told = [line.strip() for line in lines if line.strip()]
-    reason = next((line for line in reversed(told) if "fail" in line.lower() or "error" in line.lower()), "no reason told")
+    told = [line.strip() for line in reversed(lines) if "fail" in line.lower() or "error" in line.lower()]
+    reason = told[0] if told else "no reason told"
     where = f"quantize.targets: {target.quant}"
     return QuantizeError(f"llama.cpp: {reason}", where=where, mend=f"see run/{log_file.name}; Q8_0 fits every model")

@@ -3,13 +3,17 @@
 import os
 import warnings
 
-# Read by the libraries as they are imported: no telemetry, no look-ups, no threads that outlive a fork.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+from kt_resources.compute.environment import be_quiet
+
+# Read by the libraries as they are imported: no telemetry, no look-ups, no thread that outlives a fork.
+be_quiet()
+for name, value in {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}.items():
+    os.environ.setdefault(name, value)
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 from kt_resources.compute.program import run_program  # noqa: E402
