@@ -33,17 +33,25 @@ def report_command(name: str | None, as_json: bool) -> int:
     return 0
 
 
+LEFT_OUT = ("token_perplexity",)
+
+
 def _models(data: ReportData) -> Table:
-    names = list(dict.fromkeys(name for model in data.models for name in model["metrics"]))
+    """A row a model: accuracy with its interval, each family's, how often it stops, perplexity on general text."""
+    names = list(dict.fromkeys(name for model in data.models for name in model["metrics"] if name not in LEFT_OUT))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name.removeprefix("accuracy/").replace("_", " "), justify="right", overflow="fold")
     for model in data.models:
-        found = (model["metrics"].get(name) for name in names)
-        table.add_row(model["asset"], *(_told(metric) for metric in found))
+        found = ((name, model["metrics"].get(name)) for name in names)
+        table.add_row(model["asset"], *(_told(name, metric) for name, metric in found))
     return table
 
 
-def _told(metric: dict[str, float] | None) -> str:
-    return "–" if metric is None else f"{metric['value']:.3g} [{metric['low']:.3g}, {metric['high']:.3g}]"
+def _told(name: str, metric: dict[str, float] | None) -> str:
+    if metric is None:
+        return "–"
+    if name == "accuracy":
+        return f"{metric['value']:.0%} ({metric['low']:.0%}–{metric['high']:.0%})"
+    return f"{metric['value']:.3g}" if "perplexity" in name else f"{metric['value']:.0%}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kt_resources.errors import QuantizeError
 from kt_resources.quantizers.gguf_facts import file_facts
 
 if TYPE_CHECKING:
@@ -65,12 +66,18 @@ def measure(checkpoint_dir: Path, gguf_file: Path, export_file: Path, probes: Pa
 
     Args:
         export_file: the GGUF before quantization, so that errors of export and of quantization are told apart.
+
+    Raises:
+        QuantizeError: there are prompts, and no chat template to ask them in.
     """
     from transformers import AutoTokenizer
 
     from kt_resources.generators.llama_cpp import LlamaCppEngine
 
     tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint_dir)
+    if probes.prompts and not tokenizer.chat_template:
+        mend = "give the checkpoint a chat_template.jinja"
+        raise QuantizeError("there is no chat template to ask the probe prompts in", where="model", mend=mend)
     reference = read_reference(checkpoint_dir, tokenizer, probes)
     exported = LlamaCppEngine(export_file)
     try:

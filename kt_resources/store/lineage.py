@@ -48,7 +48,7 @@ def source_rows(store: Store, model: Artifact) -> list[Row]:
     """The rows without parents from which every row that ``model`` or its ancestors trained on was made."""
     line = ancestors(store, model)
     trained = {row for artifact in line for row in trained_ids(artifact)}
-    rows = _rows(artifact for artifact in line)
+    rows = _rows(reversed(line))
     return sorted((rows[id_] for id_ in _roots(trained, rows)), key=lambda row: (row.asset, row.origin, row.id))
 
 
@@ -85,7 +85,7 @@ def trained_ids(artifact: Artifact) -> set[str]:
 
 
 def _rows(artifacts: Iterable[Artifact]) -> dict[str, Row]:
-    """All rows of the artifacts' tables; where several tables hold a row, the first that names its origin."""
+    """All rows of the artifacts' tables, sources first; a row belongs to the first that names its origin."""
     import pyarrow.parquet as parquet
 
     found: dict[str, Row] = {}

@@ -1,7 +1,7 @@
 """AdamW for weights in bfloat16: the updates are added up in float32 copies.
 
-bfloat16 keeps eight bits: an update of 1e-5 to a weight of 0.04 is rounded away (numbers there stand 2.4e-4 apart), so a
-low learning rate would train nothing. The model computes with the rounded copy; the optimizer owns the float32 one.
+bfloat16 keeps eight bits: numbers near 0.04 stand 2.4e-4 apart, an update of 1e-5 is rounded away, and a low
+learning rate would train nothing. The model computes with the rounded copy; the optimizer owns the float32 one.
 """
 
 from collections.abc import Callable, Iterable

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from kt_resources.trainers.spec import TrainSpec
-
 STEPS = {"max_steps": 6, "checkpoint_steps": 2, "num_evals": 3}
 
 

@@ -1,6 +1,7 @@
 """Each fact of a GGUF file, on a faithful export and on one that is broken in that respect alone."""
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kt_resources.errors import QuantizeError
 from kt_resources.quantizers.parity import ParityProbes, kl_divergence, measure, text_windows
 from kt_resources.quantizers.quantize import quantize_gguf
 
@@ -143,6 +145,14 @@ def test_prompts_stand_in_for_a_text(facts: Callable[..., dict[str, Any]], loud_
     found = facts(loud_gguf, ParityProbes("", 64, PROMPTS, 1))
     assert found["num_compared_tokens"] > 20
     assert abs(found["mean_kl_to_checkpoint"]) < 1e-3
+
+
+def test_prompts_without_a_template_are_refused(loud_model_dir: Path, loud_gguf: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    shutil.copytree(loud_model_dir, folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(QuantizeError, match="no chat template"):
+        measure(folder, loud_gguf, loud_gguf, PROBES)
 
 
 def test_windows_end_at_the_number_of_tokens() -> None:

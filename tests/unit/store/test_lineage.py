@@ -41,7 +41,8 @@ def current(store: Store, asset: str) -> Artifact:
 
 
 def test_a_model_leads_to_its_source_rows(store: Store) -> None:
-    assert [(row.id, row.origin) for row in source_rows(store, current(store, "sft_model"))] == [("r1", "raw.jsonl:1")]
+    found = [(row.id, row.origin, row.asset) for row in source_rows(store, current(store, "sft_model"))]
+    assert found == [("r1", "raw.jsonl:1", "line/raw_examples")]
 
 
 def test_a_later_model_leads_through_the_one_it_started_from(store: Store) -> None:
