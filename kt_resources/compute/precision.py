@@ -1,6 +1,8 @@
 """Which floating-point format a device computes in: a choice before the lease, a look-up inside the program."""
 
 import os
+from functools import cache
+from pathlib import Path
 
 from kt_resources.compute.devices import Device, find_devices
 from kt_resources.compute.needs import Needs, Precision
@@ -11,13 +13,26 @@ DEVICE_VARIABLE = "KT_DEVICE_KIND"
 
 
 def best_precision(device: Device) -> Precision:
-    """bf16 where the hardware has it (CUDA from compute capability 8.0, ROCm, CPU), fp16 on older CUDA, fp32 on MPS.
+    """bf16 where the hardware has it (CUDA from compute capability 8.0, ROCm, some CPUs), fp16 on older CUDA, else fp32.
 
-    Training in fp16 on MPS overflows without a gradient scaler, which MPS lacks: hence fp32 there.
+    Training in fp16 on MPS overflows without a gradient scaler, which MPS lacks: hence fp32 there. A CPU without
+    AVX-512 emulates bf16, twenty times as slowly as it computes in fp32.
     """
     if device.kind == "cuda":
         return "bf16" if device.compute_capability >= (8, 0) else "fp16"
+    if device.kind == "cpu":
+        return "bf16" if cpu_computes_bf16() else "fp32"
     return "fp32" if device.kind == "mps" else "bf16"
+
+
+@cache
+def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU has what torch's bf16 kernels ask for: AVX-512 (x86) or the bf16 extension (Arm)."""
+    try:
+        words = set(cpuinfo.read_text().split())
+    except OSError:
+        return False
+    return {"avx512bw", "avx512vl", "avx512dq"} <= words or "bf16" in words
 
 
 def choose_precision(needs: Needs, device: Device) -> Precision:

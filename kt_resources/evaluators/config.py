@@ -20,7 +20,7 @@ class Perplexity(Strict):
     """
 
     enabled: bool = True
-    max_words: int = Field(default=1500, ge=50)
+    max_words: int = Field(default=800, ge=50)
 
 
 class Bootstrap(Strict):

@@ -126,6 +126,6 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with, at most all but the last token of the shortest."""
     if not prompts:
         return 0
-    low, high = min(prompts), max(prompts)
+    low, high = min(map(list, prompts)), max(map(list, prompts))
     length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return max(0, min(length, min(len(prompt) for prompt in prompts) - 1))

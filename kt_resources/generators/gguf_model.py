@@ -158,7 +158,7 @@ class GgufContext:
             raise GenerationError(f"llama.cpp stopped with status {status}", where=str(self.model.file))
 
     def logits(self, index: int) -> "np.ndarray":
-        """Logits after the token at ``index`` of the last batch: a float32 view of (vocabulary,), valid until the next."""
+        """Logits after the token at ``index`` of the last batch: float32 (vocabulary,), valid until the next."""
         import numpy as np
 
         pointer = library().llama_get_logits_ith(self.pointer, index)
@@ -198,9 +198,6 @@ def library() -> Any:
         llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
     return llama_cpp
-
-
-
 
 
 def _text(read: Any, pointer: Any, index: int, room: int = 4096) -> str:

@@ -26,9 +26,9 @@ def open_engine(
 ) -> ScoringEngine:
     """The engine with ``model`` loaded; close it when done.
 
-    A checkpoint folder becomes a full-precision GGUF for llama.cpp, in ``scratch_dir`` where one is given (and found again).
-    ``auto`` takes llama.cpp for a GGUF file and, on a CPU, for a checkpoint of a family that can be exported; else
-    transformers.
+    A checkpoint folder becomes a full-precision GGUF for llama.cpp, in ``scratch_dir`` where one is given (and
+    found again). ``auto`` takes llama.cpp for a GGUF file and, on a CPU, for a checkpoint of a family that can be
+    exported; else transformers.
 
     Raises:
         GenerationError: no such model, or an engine that cannot open it.

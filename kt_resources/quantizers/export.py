@@ -79,7 +79,9 @@ def _tensor_names(family: Family, config: Any, folder: Path) -> Iterator[tuple[s
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if target is None:
             mend = "the checkpoint holds more than a text model of its architecture; save the language model alone"
-            raise QuantizeError(f"tensor {name} has no place in a {family.gguf_arch} GGUF", where=str(folder), mend=mend)
+            raise QuantizeError(
+                f"tensor {name} has no place in a {family.gguf_arch} GGUF", where=str(folder), mend=mend
+            )
         yield target, _loader(family, config, file, name)
 
 
@@ -103,7 +105,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
     """
     from safetensors import safe_open
 
-    found = {}
+    found: dict[str, Path] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
             found |= dict.fromkeys(tensors.keys(), file)

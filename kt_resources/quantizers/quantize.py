@@ -45,10 +45,12 @@ def quantize_gguf(
         on_tensor: called with (tensors done, tensors).
 
     Raises:
-        QuantizeError: llama.cpp refuses; its last message is told.
+        QuantizeError: a type that the target names for one tensor does not fit it; llama.cpp
+            refuses, and its last message is told.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(file.name + ".part")
+    refuse_types_that_do_not_fit(source, target)
     if keeps_export(target):
         shutil.copyfile(source, temporary)
     else:
@@ -65,6 +67,28 @@ def quantize_gguf(
 def keeps_export(target: GgufTarget) -> bool:
     """Whether the exported file is the target itself."""
     return target.quant in FULL_PRECISION and not (target.token_embedding_type or target.output_tensor_type)
+
+
+def refuse_types_that_do_not_fit(source: Path, target: GgufTarget) -> None:
+    """Raise where a type named for one tensor has blocks that its rows do not fill.
+
+    llama.cpp falls back for the types that it chooses itself, and aborts the process for those that it is told.
+    """
+    import gguf
+
+    named = {"token_embd.weight": "token_embedding_type", "output.weight": "output_tensor_type"}
+    chosen = {name: getattr(target, option) for name, option in named.items() if getattr(target, option)}
+    if not chosen:
+        return
+    for tensor in gguf.GGUFReader(source).tensors:
+        kind, columns = chosen.get(tensor.name), int(tensor.shape[0])
+        block = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0] if kind else 1
+        if columns % block:
+            raise QuantizeError(
+                f"{kind} needs rows of a multiple of {block} weights; those of {tensor.name} have {columns}",
+                where=f"quantize.targets: {named[tensor.name]}",
+                mend="Q8_0 or F16 fits",
+            )
 
 
 def _params(target: GgufTarget, imatrix: ImportanceMatrix | None) -> tuple[Any, Any]:

@@ -71,7 +71,9 @@ def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
         raise QuantizeError(f"a {model['type']} tokenizer is not exported", where=str(file), mend="BPE tokenizers are")
     if len(model["vocab"]) > vocab_size:
         problem = f"the tokenizer has {len(model['vocab'])} tokens, the embeddings {vocab_size}"
-        raise QuantizeError(problem, where=str(file), mend="resize the embeddings, or use the checkpoint's own tokenizer")
+        raise QuantizeError(
+            problem, where=str(file), mend="resize the embeddings, or use the checkpoint's own tokenizer"
+        )
     return _sentencepiece(tokenizer, vocab_size) if model.get("byte_fallback") else _byte_level(tokenizer, vocab_size)
 
 

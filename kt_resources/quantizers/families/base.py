@@ -83,5 +83,5 @@ def refuse_sliding_window(config: Any, used: bool) -> None:
         raise QuantizeError(
             f"a sliding window of {window} tokens is not exported for {config.architectures[0]}",
             where="config.json: sliding_window",
-            mend=f"set sliding_window to null and max_position_embeddings to {window}: shorter texts give equal answers",
+            mend=f"set sliding_window to null and max_position_embeddings to {window}; shorter texts answer alike",
         )

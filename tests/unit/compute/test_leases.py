@@ -11,6 +11,7 @@ import pytest
 from kt_resources.compute.devices import fake_devices
 from kt_resources.compute.leases import candidates, lease
 from kt_resources.compute.needs import Needs
+from kt_resources.compute.precision import best_precision
 from kt_resources.errors import ComputeError
 
 EIGHT = fake_devices("cuda:8x80,cpu:1x64")
@@ -130,4 +131,4 @@ def test_several_cpu_processes_share_the_one_cpu(tmp_path) -> None:
 
 def test_any_takes_the_cpu_where_there_is_no_gpu(tmp_path) -> None:
     with lease(tmp_path, fake_devices("cpu:1x16"), Needs()) as held:
-        assert ids(held) == ["cpu:0"] and held.precision == "bf16"
+        assert ids(held) == ["cpu:0"] and held.precision == best_precision(held.devices[0])

@@ -2,7 +2,13 @@ import pytest
 
 from kt_resources.compute.devices import Device
 from kt_resources.compute.needs import Needs
-from kt_resources.compute.precision import best_precision, choose_precision, program_device, program_precision
+from kt_resources.compute.precision import (
+    best_precision,
+    choose_precision,
+    cpu_computes_bf16,
+    program_device,
+    program_precision,
+)
 from kt_resources.errors import ComputeError
 
 
@@ -17,13 +23,25 @@ def device(kind: str, capability: tuple[int, int] = (0, 0)) -> Device:
         ("cuda", (8, 0), "bf16"),
         ("cuda", (7, 5), "fp16"),
         ("rocm", (0, 0), "bf16"),
-        ("cpu", (0, 0), "bf16"),
         ("mps", (0, 0), "fp32"),
     ],
 )
 def test_auto_takes_the_best_of_the_device(kind, capability, best) -> None:
     assert best_precision(device(kind, capability)) == best
     assert choose_precision(Needs(), device(kind, capability)) == best
+
+
+@pytest.mark.parametrize(
+    ("flags", "computes"),
+    [("fpu avx2 fma", False), ("avx512f avx512bw avx512vl avx512dq", True), ("asimd bf16", True)],
+)
+def test_a_cpu_computes_bf16_where_its_flags_say_so(flags, computes, tmp_path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    assert cpu_computes_bf16(tmp_path / "cpuinfo") is computes
+
+
+def test_a_machine_that_tells_no_flags_gets_fp32(tmp_path) -> None:
+    assert cpu_computes_bf16(tmp_path / "missing") is False
 
 
 def test_what_was_asked_wins() -> None:

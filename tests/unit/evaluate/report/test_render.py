@@ -117,6 +117,8 @@ def test_the_headline_says_what_was_gained_and_how_surely():
     assert "from +36 to +52" in sure
     unsure = render_report(made_up_report(comparisons=[{**gain, "value": 0.02, "low": -0.04, "high": 0.08}]))
     assert "cannot tell the two apart" in unsure
+    same = render_report(made_up_report(comparisons=[{**gain, "value": 0.0, "low": 0.0, "high": 0.0}]))
+    assert "the two score the same" in same
     accuracy = data.shipped["metrics"]["accuracy"]["value"]
     assert f"answers <em>{percent(accuracy)}&nbsp;%</em> of 144 held-out questions" in sure
 

@@ -1,0 +1,87 @@
+"""The scheduler feeds every token once, in order, and shares what prompts have in common."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from kt_resources.generators import batching
+from kt_resources.generators.batching import Run, Scheduler, common_prefix, run_all
+from kt_resources.generators.gguf_model import Feed
+
+END = 99
+
+
+class Recorder:
+    """Stands for a context: it keeps the tokens of every sequence and checks their positions."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, list[int]] = defaultdict(list)
+        self.num_fed = 0
+
+    def decode(self, feeds: Sequence[Feed]) -> None:
+        assert 0 < len(feeds) <= batching.MICRO_BATCH
+        self.num_fed += len(feeds)
+        for feed in feeds:
+            assert feed.position == len(self.held[feed.sequence])
+            self.held[feed.sequence].append(feed.token)
+
+    def copy(self, source: int, target: int) -> None:
+        assert not self.held[target], "a sequence is copied over an old one"
+        self.held[target] = list(self.held[source])
+
+    def forget(self, sequence: int) -> None:
+        self.held[sequence] = []
+
+
+def complete(prompts: list[list[int]], n: int, num_slots: int, lengths: Any) -> tuple[Recorder, dict]:
+    """Run all; completion (p, s) is 50, 51 ... and ends after ``lengths(p, s)`` tokens."""
+    recorder: Any = Recorder()
+    scheduler = Scheduler(recorder, prompts, n, num_slots)
+
+    def choose(slot: int, run: Run, index: int) -> int:
+        assert recorder.held[slot] == prompts[run.prompt] + run.token_ids
+        return END if len(run.token_ids) == lengths(run.prompt, run.sample) else 50 + len(run.token_ids)
+
+    runs = run_all(scheduler, choose, frozenset([END]), 6)
+    return recorder, {(run.prompt, run.sample): (run.token_ids, stopped) for run, stopped in runs}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("num_slots", [1, 2, 5])
+def test_every_completion_sees_its_own_prompt(n: int, num_slots: int) -> None:
+    prompts = [[1, 2, 3], [1, 2, 4, 5], [1, 2], [1, 2, 4, 5]]
+    _, found = complete(prompts, n, num_slots, lambda prompt, sample: prompt + 2 * sample)
+    assert set(found) == {(prompt, sample) for prompt in range(4) for sample in range(n)}
+    for (prompt, sample), (ids, stopped) in found.items():
+        length = prompt + 2 * sample
+        assert ids == [50 + place for place in range(min(6, length))]
+        assert stopped == (length < 6)
+
+
+def test_a_shared_prompt_is_read_once() -> None:
+    prompt = list(range(40))
+    recorder, _ = complete([prompt], 4, 4, lambda *_: 0)
+    assert recorder.num_fed == 39 + 4  # its first 39 tokens once, the last by each sample
+
+
+def test_a_shared_beginning_is_read_once() -> None:
+    prompts = [[*range(30), last] for last in (40, 41, 42)]
+    recorder, _ = complete(prompts, 1, 3, lambda *_: 0)
+    assert recorder.num_fed == 30 + 3
+
+
+def test_long_prompts_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MICRO_BATCH", 8)
+    prompts = [[1, *range(2, 30)], [9, *range(2, 20)], [7, 8]]
+    _, found = complete(prompts, 1, 3, lambda *_: 2)
+    assert found == {(prompt, 0): ([50, 51], True) for prompt in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "length"),
+    [([], 0), ([[1, 2, 3]], 2), ([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2, 3]], 1), ([[1], [2]], 0)],
+)
+def test_common_prefix_leaves_every_prompt_a_token(prompts: list[list[int]], length: int) -> None:
+    assert common_prefix(prompts) == length

@@ -1,0 +1,147 @@
+"""Both engines over one tiny model: equal answers, equal scores."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kt_resources.errors import GenerationError
+from kt_resources.generators.config import Sampling
+from kt_resources.generators.engine import Completion, ScoringEngine
+from kt_resources.generators.open_engine import choose_engine, export_precision, exported, open_engine
+from kt_resources.generators.tokenizers import FolderTokenizer
+
+CHATS = [[{"role": "user", "content": f"What is {number} plus 3?"}] for number in range(5)]
+GREEDY = Sampling(temperature=0, max_new_tokens=6)
+WARM = Sampling(temperature=1, max_new_tokens=6, seed=7)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def llama(tiny_model_dir: Path, scratch: Path) -> Iterator[ScoringEngine]:
+    engine = open_engine(tiny_model_dir, "llama_cpp", scratch_dir=scratch, batch_size=3)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def torch_engine(tiny_model_dir: Path) -> ScoringEngine:
+    return open_engine(tiny_model_dir, "transformers", batch_size=3)
+
+
+def texts(answers: list[list[Completion]]) -> list[list[str]]:
+    return [[answer.text for answer in some] for some in answers]
+
+
+def test_engines_agree_greedily(llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
+    found = llama.generate(CHATS, 1, GREEDY)
+    assert found == torch_engine.generate(CHATS, 1, GREEDY)
+    assert all(answer.num_tokens == 6 and not answer.finished for [answer] in found)  # a random model never stops
+
+
+def test_scores_are_the_checkpoints(tiny_model_dir: Path, llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
+    ids = llama.tokenizer.encode_chat(CHATS[0])
+    expected = torch_engine.logits(ids)
+    gap = 1e-5 if export_precision(tiny_model_dir) == "F32" else 1e-2
+    np.testing.assert_allclose(llama.logits(ids), expected, atol=gap)
+    shifted = expected - np.log(np.exp(expected).sum(axis=1, keepdims=True))
+    by_hand = [shifted[place, token] for place, token in enumerate(ids[1:])]
+    np.testing.assert_allclose(torch_engine.token_logprobs(ids), by_hand, atol=1e-5)
+    np.testing.assert_allclose(llama.token_logprobs(ids), by_hand, atol=gap)
+
+
+@pytest.mark.parametrize("name", ["llama", "torch_engine"])
+def test_draws_do_not_depend_on_the_order_of_work(name: str, request: pytest.FixtureRequest) -> None:
+    engine: ScoringEngine = request.getfixturevalue(name)
+    together = texts(engine.generate(CHATS, 3, WARM))
+    alone = [texts(engine.generate([chat], 3, WARM, first_index=place))[0] for place, chat in enumerate(CHATS)]
+    same = sum(one == other for some in zip(together, alone, strict=True) for one, other in zip(*some, strict=True))
+    assert same >= 14  # of 15; rounding may flip a draw
+    assert len({text for some in together for text in some}) > 10
+    assert texts(engine.generate(CHATS, 3, WARM.model_copy(update={"seed": 8}))) != together
+
+
+def test_token_ids_are_prompts_too(llama: ScoringEngine) -> None:
+    ids = llama.tokenizer.encode_chat(CHATS[1])
+    assert llama.generate([ids], 1, GREEDY) == llama.generate([CHATS[1]], 1, GREEDY)
+
+
+def test_grammar_is_obeyed(llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
+    sampling = WARM.model_copy(update={"grammar": 'root ::= "yes" | "no"'})
+    answers = llama.generate(CHATS, 2, sampling)
+    assert {text for some in texts(answers) for text in some} <= {"yes", "no"}
+    with pytest.raises(GenerationError, match="cannot parse the grammar"):
+        llama.generate(CHATS, 1, WARM.model_copy(update={"grammar": "not a grammar"}))
+    with pytest.raises(GenerationError, match="knows no grammars"):
+        torch_engine.generate(CHATS, 1, sampling)
+
+
+@pytest.mark.parametrize("name", ["llama", "torch_engine"])
+def test_answers_end_at_a_stop_token(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = request.getfixturevalue(name)
+    [[whole]] = engine.generate(CHATS[:1], 1, WARM)
+    assert whole.token_ids[2] not in whole.token_ids[:2]
+    monkeypatch.setitem(engine.tokenizer.__dict__, "stop_ids", engine.tokenizer.stop_ids | {whole.token_ids[2]})
+    [[cut]] = engine.generate(CHATS[:1], 1, WARM)
+    assert (cut.token_ids, cut.finished, cut.num_tokens) == (whole.token_ids[:2], True, 3)
+
+
+def test_a_prompt_without_room_is_refused(llama: ScoringEngine) -> None:
+    with pytest.raises(GenerationError, match="a prompt of 2045 tokens and an answer of 6 exceed 2048"):
+        llama.generate([[5] * 2045], 1, GREEDY)
+    with pytest.raises(GenerationError, match="no tokens"):
+        llama.generate([[]], 1, GREEDY)
+
+
+def test_gguf_alone_reads_and_renders_as_its_folder(tiny_model_dir: Path, scratch: Path) -> None:
+    file = exported(tiny_model_dir, scratch)
+    alone = open_engine(file)
+    folder = FolderTokenizer(tiny_model_dir)
+    chat = [{"role": "system", "content": "Be brief."}, *CHATS[0]]
+    for messages in (CHATS[0], chat):
+        assert alone.tokenizer.encode_chat(messages) == folder.encode_chat(messages)
+    ids = folder.encode("sum of 12 and the rest")
+    assert alone.tokenizer.decode(ids) == folder.decode(ids) == "sum of 12 and the rest"
+    assert folder.stop_ids <= alone.tokenizer.stop_ids
+    alone.close()
+
+
+def test_export_is_found_again_and_each_model_has_its_own(tiny_model_dir: Path, tmp_path: Path) -> None:
+    from kt_resources.trainers.tiny import make_tiny_model
+
+    other = tmp_path / "other"
+    make_tiny_model(other, seed=1)
+    first, second = exported(tiny_model_dir, tmp_path), exported(other, tmp_path)
+    assert first != second
+    written = first.stat().st_mtime_ns
+    assert exported(tiny_model_dir, tmp_path) == first and first.stat().st_mtime_ns == written
+
+
+def test_which_engine(tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KT_DEVICE_KIND", "cpu")
+    assert choose_engine(tiny_model_dir, "auto") == "llama_cpp"
+    assert choose_engine(tiny_model_dir, "transformers") == "transformers"
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["FalconForCausalLM"]}))
+    assert choose_engine(tmp_path, "auto") == "transformers"
+    monkeypatch.setenv("KT_DEVICE_KIND", "cuda")
+    assert choose_engine(tiny_model_dir, "auto") == "transformers"
+    assert choose_engine(tmp_path / "model.gguf", "auto") == "llama_cpp"
+    for model, engine in ((tmp_path / "model.gguf", "transformers"), (tiny_model_dir, "openai")):
+        with pytest.raises(GenerationError):
+            choose_engine(model, engine)  # type: ignore[arg-type]
+    with pytest.raises(GenerationError, match="no such model"):
+        open_engine(tmp_path / "nothing")
+
+
+def test_a_file_that_is_no_gguf_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF but not really")
+    with pytest.raises(GenerationError, match="cannot load it"):
+        open_engine(tmp_path / "model.gguf")
