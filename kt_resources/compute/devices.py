@@ -60,7 +60,7 @@ def fake_devices(description: str) -> list[Device]:
         kind, count, memory = match[1], int(match[2]), float(match[3])
         capability = (9, 0) if kind == "cuda" else (0, 0)
         found += [
-            Device(kind=kind, index=index, name=f"faked {kind}", memory_gb=memory, compute_capability=capability)  # type: ignore[arg-type]
+            Device(kind=kind, index=index, name=f"faked {kind}", memory_gb=memory, compute_capability=capability)
             for index in range(count)
         ]
     return found

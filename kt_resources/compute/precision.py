@@ -13,7 +13,7 @@ DEVICE_VARIABLE = "KT_DEVICE_KIND"
 
 
 def best_precision(device: Device) -> Precision:
-    """bf16 where the hardware has it (CUDA from compute capability 8.0, ROCm, some CPUs), fp16 on older CUDA, else fp32.
+    """bf16 where the hardware has it (CUDA from 8.0, ROCm, some CPUs), fp16 on older CUDA, else fp32.
 
     Training in fp16 on MPS overflows without a gradient scaler, which MPS lacks: hence fp32 there. A CPU without
     AVX-512 emulates bf16, twenty times as slowly as it computes in fp32.

@@ -23,7 +23,7 @@ class Rule(Strict):
         arguments: its arguments.
         severity: ``error`` blocks what reads the asset, ``warn`` is shown.
         table: the file that this rule reads, where it is not the contract's.
-        applies_when: a column that must say something for the rule to apply (only adapters have ``adapter_merged_mean_kl``).
+        applies_when: a column that must say something for the rule to apply: only adapters have a merged KL.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")

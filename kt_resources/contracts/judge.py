@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,6 +63,17 @@ def judge_table(table: Any, rules: list[Rule]) -> list[RuleVerdict]:
     return [_rule_verdict(rule, results.get(rule.name)) for rule in rules]
 
 
+@cache
+def _dataframes() -> Any:
+    """A batch definition that takes any DataFrame; its context keeps a temporary folder, so there is only one."""
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("table")
+    return asset.add_batch_definition_whole_dataframe("whole")
+
+
 def _has_values(table: Any, column: str) -> bool:
     """Whether the table says anything in ``column``; NaN is a value, and one that no bound lets through."""
     return column in table.columns and any(value is not None for value in table[column])
@@ -71,10 +83,8 @@ def _validate(table: Any, expectations: list[Any]) -> dict[str, Any]:
     """Great Expectations' result of each expectation, by the rule's name."""
     import great_expectations as gx
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("table")
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch(batch_parameters={"dataframe": table})
+    asset = _dataframes()
+    batch = asset.get_batch(batch_parameters={"dataframe": table})
     suite = gx.ExpectationSuite(name="contract", expectations=expectations)
     results = batch.validate(suite, result_format="SUMMARY").results
     return {result.expectation_config.meta["rule"]: result for result in results}

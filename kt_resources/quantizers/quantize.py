@@ -72,22 +72,22 @@ def keeps_export(target: GgufTarget) -> bool:
 def refuse_types_that_do_not_fit(source: Path, target: GgufTarget) -> None:
     """Raise where a type named for one tensor has blocks that its rows do not fill.
 
-    llama.cpp falls back for the types that it chooses itself, and aborts the process for those that it is told.
+    llama.cpp falls back, or aborts the process. Tied embeddings are the output head too and take its type.
     """
     import gguf
 
-    named = {"token_embd.weight": "token_embedding_type", "output.weight": "output_tensor_type"}
-    chosen = {name: getattr(target, option) for name, option in named.items() if getattr(target, option)}
-    if not chosen:
-        return
-    for tensor in gguf.GGUFReader(source).tensors:
-        kind, columns = chosen.get(tensor.name), int(tensor.shape[0])
-        block = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0] if kind else 1
-        if columns % block:
+    options = ("token_embedding_type", "output_tensor_type")
+    chosen = {option: getattr(target, option) for option in options if getattr(target, option)}
+    columns = {tensor.name: int(tensor.shape[0]) for tensor in gguf.GGUFReader(source).tensors} if chosen else {}
+    for option, kind in chosen.items():
+        head = option == "output_tensor_type" and "output.weight" in columns
+        name = "output.weight" if head else "token_embd.weight"
+        block = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0]
+        if columns[name] % block:
             raise QuantizeError(
-                f"{kind} needs rows of a multiple of {block} weights; those of {tensor.name} have {columns}",
-                where=f"quantize.targets: {named[tensor.name]}",
-                mend="Q8_0 or F16 fits",
+                f"{kind} needs rows of a multiple of {block} weights; those of {name} have {columns[name]}",
+                where=f"quantize.targets: {option}",
+                mend="Q8_0 and F16 fit",
             )
 
 

@@ -63,9 +63,9 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def find_recipes(folders: Sequence[Path]) -> list[RecipeFile]:
-    """Every ``*/recipe.yaml`` of the folders, in order of name; a broken one carries its error."""
+    """Every ``*/recipe.yaml``, folder by folder, in order of name; a broken one carries its error."""
     found: dict[str, RecipeFile] = {}
-    for path in sorted(path for folder in folders for path in folder.glob(f"*/{RECIPE}")):
+    for path in [path for folder in folders for path in sorted(folder.glob(f"*/{RECIPE}"))]:
         try:
             file = RecipeFile(path, load_recipe(path))
         except RecipeError as error:

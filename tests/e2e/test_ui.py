@@ -62,7 +62,7 @@ class Ui:
         assert told["__typename"] == "LaunchRunSuccess", told
         return told["run"]["runId"]
 
-    def wait(self, run_id: str, timeout_s: float = 400) -> str:
+    def wait(self, run_id: str, timeout_s: float = 1500) -> str:
         ends = time.monotonic() + timeout_s
         while time.monotonic() < ends:
             status = self.query(STATUS, id=run_id)["runOrError"]["status"]
@@ -78,7 +78,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "KT_HOME": str(home)}
+    environment = {**os.environ, "KT_HOME": str(home), "OMP_NUM_THREADS": "1"}
     environment.pop("DAGSTER_HOME", None)
     command = [sys.executable, "-m", "kt_assets.cli.main", "ui", "--port", str(port)]
     log = (home / "ui.log").open("w")

@@ -16,10 +16,10 @@ from kt_resources.store.store import Artifact, Store
 class Kt:
     """The ``kt`` command with a home of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
         self.store = Store(home / "store")
-        self.environment = {**os.environ, "KT_HOME": str(home), "OMP_NUM_THREADS": "1"}
+        self.environment = {**os.environ, "KT_HOME": str(home), "OMP_NUM_THREADS": "1", **environment}
         self.environment.pop("DAGSTER_HOME", None)
 
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -29,7 +29,7 @@ class Kt:
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         process = self.popen(*arguments, **environment)
-        out, err = process.communicate(timeout=600)
+        out, err = process.communicate(timeout=1800)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def json(self, *arguments: str, **environment: str) -> Any:
@@ -48,6 +48,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kt, dic
     """``kt run tiny`` on a fresh home, and what it printed."""
     kt = Kt(tmp_path_factory.mktemp("kt_home"))
     yield kt, kt.json("run", "tiny")
+
+
+@pytest.fixture
+def kt_at() -> type[Kt]:
+    """The command for a home of the test's own: ``kt_at(folder, **environment)``."""
+    return Kt
 
 
 @pytest.fixture

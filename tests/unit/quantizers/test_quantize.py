@@ -49,20 +49,21 @@ def test_embeddings_take_a_type_of_their_own(loud_gguf: Path, tmp_path: Path) ->
     assert types(tmp_path / "m.gguf") == {"Q4_0": 14, "F16": 1, "F32": 5}
 
 
-def test_a_type_of_their_own_that_does_not_fit_is_refused(loud_gguf: Path, tmp_path: Path) -> None:
-    """llama.cpp would end the process: 64 columns fill no block of 256."""
-    target = GgufTarget(quant="Q4_K_M", token_embedding_type="Q6_K")
+@pytest.mark.parametrize("option", ["token_embedding_type", "output_tensor_type"])
+def test_a_type_of_their_own_that_does_not_fit_is_refused(loud_gguf: Path, tmp_path: Path, option: str) -> None:
+    """64 columns fill no block of 256; llama.cpp would end the process, or take another type."""
+    target = GgufTarget.model_validate({"quant": "Q4_K_M", option: "Q6_K"})
     with pytest.raises(QuantizeError) as raised:
         quantize_gguf(loud_gguf, tmp_path / "m.gguf", target, tmp_path / "log")
     assert raised.value.what == "Q6_K needs rows of a multiple of 256 weights; those of token_embd.weight have 64"
-    assert raised.value.where == "quantize.targets: token_embedding_type"
+    assert raised.value.where == f"quantize.targets: {option}"
     assert not list(tmp_path.iterdir())
 
 
-def test_a_head_that_is_not_there_takes_no_type(loud_gguf: Path, tmp_path: Path) -> None:
-    target = GgufTarget(quant="Q4_0", output_tensor_type="Q6_K")  # the embeddings are tied
+def test_tied_embeddings_take_the_heads_type(loud_gguf: Path, tmp_path: Path) -> None:
+    target = GgufTarget(quant="Q4_0", output_tensor_type="F16")
     quantize_gguf(loud_gguf, tmp_path / "m.gguf", target, tmp_path / "log")
-    assert sum(types(tmp_path / "m.gguf").values()) == 20
+    assert types(tmp_path / "m.gguf") == {"Q4_0": 14, "F16": 1, "F32": 5}
 
 
 def test_full_precision_with_quantized_embeddings(loud_gguf: Path, tmp_path: Path) -> None:
