@@ -1,5 +1,6 @@
 """What the model card tells of a shipped model: base, data, licences, steps and lineage, as the store knows them."""
 
+from pathlib import PurePath
 from typing import Any
 
 from kt_assets.stage import Work
@@ -18,7 +19,7 @@ def card_of(work: Work, store: Store) -> dict[str, Any]:
     return {
         "line": work.stage.line,
         "description": work.config.description,
-        "base": source.get("hub") or source.get("package") or source.get("folder") or source.get("random") or "local",
+        "base": base_name(source),
         "base_file": source.get("file") or "",
         "license": source.get("license", "unknown"),
         "system": system_message(line),
@@ -63,3 +64,10 @@ def system_message(line: list[Artifact]) -> str | None:
         for source in artifact.manifest.config.get("sources", [])
     }
     return told.pop() if len(told) == 1 else None
+
+
+def base_name(source: dict[str, Any]) -> str:
+    """What the base model is called; of a local path its last part, as the rest is of this machine alone."""
+    if path := source.get("folder") or source.get("gguf"):
+        return PurePath(path).name
+    return str(source.get("hub") or source.get("package") or source.get("random") or "local")

@@ -56,7 +56,25 @@ def dequantize(folder: Path, gguf_file: str, target: Path) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(target)
+    restore_digit_split(tokenizer, folder / gguf_file)
     tokenizer.save_pretrained(target)
+
+
+def restore_digit_split(tokenizer: Any, gguf_file: Path) -> None:
+    """Give a tokenizer read from a GGUF back the split of numbers into digits, where the file asks for it.
+
+    transformers reads vocabulary and merges from a GGUF but not the pre-tokenizer that ``tokenizer.ggml.pre`` names;
+    SmolLM's (``smollm``) cuts every digit off by itself before the byte-level split.
+    """
+    import gguf
+    from tokenizers import pre_tokenizers
+
+    named = gguf.GGUFReader(gguf_file).get_field("tokenizer.ggml.pre")
+    if named is None or named.contents() != "smollm":
+        return
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
 
 
 def measure_base(folder: Path, probe: str, max_new_tokens: int) -> dict[str, Any]:

@@ -20,6 +20,10 @@ QUIET = {
 }
 """Telemetry, analytics and experiment trackers of the libraries that we use, off; a value of the person's own wins."""
 
+SPINS = "10000"
+"""Turns for which an OpenMP thread waits busily for the others: by default they spin so long that, on a machine with
+other work, two threads are slower than one."""
+
 VISIBILITY = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
@@ -68,6 +72,7 @@ def environment(base: Mapping[str, str], needs: Needs, lease: Lease, online: boo
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         result.setdefault(name, offline)
     result.setdefault("OMP_NUM_THREADS", str(threads_each(needs)))
+    result.setdefault("GOMP_SPINCOUNT", SPINS)
     result.setdefault("PYTHONUNBUFFERED", "1")
     kind = lease.devices[0].kind
     if kind == "cpu":

@@ -99,7 +99,7 @@ def test_the_report_has_every_model_with_intervals(kt: Any) -> None:
     for model in told["models"]:
         accuracy = model["metrics"]["accuracy"]
         assert 0 <= accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
-        assert accuracy["n"] == 16
+        assert accuracy["n"] == 24
         assert model["data_version"] == kt.current(model["asset"]).data_version
     assert {check["asset"] for check in told["checks"]} >= {"curated_examples", "sft_model", "gguf_model"}
     assert {timing["asset"] for timing in told["timings"]} == set(ASSETS)
