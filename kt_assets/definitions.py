@@ -65,6 +65,7 @@ def build_definitions() -> dg.Definitions:
         jobs=[line.job for line in lines],
         schedules=[line.schedule for line in lines if line.schedule],
         resources=resources(Home(resolve_root())),
+        executor=dg.in_process_executor,  # the heavy work is in programs; a process a step would only import
     )
 
 

@@ -11,6 +11,8 @@ from kt_assets.line import Line
 from kt_resources.store.store import Store
 
 PID_TAG = "kt/pid"
+INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+"""How Dagster names a step that Ctrl-C or SIGTERM ended."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -52,7 +54,9 @@ def run_stages(
         _cancel(instance, run_id)
         return Outcome(run_id, interrupted=True)
     made = [event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key]
-    return Outcome(run_id, made, failures(result))
+    told = failures(result)
+    interrupted = [step for step, message in told.items() if INTERRUPTED in message]
+    return Outcome(run_id, made, {k: v for k, v in told.items() if k not in interrupted}, bool(interrupted))
 
 
 def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
@@ -71,17 +75,32 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed whose process (by :data:`PID_TAG`) is gone, so that the UI does not show them as going on."""
+    """Mark runs as failed whose process (by :data:`PID_TAG`) is gone, and give back the pool slots that they held.
+
+    The UI would show such a run as going on, and the next run would wait for its slot for ever: the daemon frees
+    slots only while it runs.
+    """
     closed = []
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(unfinished):
         pid = run.tags.get(PID_TAG)
         if pid and not _alive(int(pid)):
-            instance.report_run_failed(
-                run, message="The process that ran it is gone; `kt run` goes on from its checkpoint."
-            )
+            told = "The process that ran it is gone; `kt run` goes on from its checkpoint."
+            instance.report_run_failed(run, message=told)
             closed.append(run.run_id)
+    free_slots_of_ended_runs(instance)
     return closed
+
+
+def free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    """Give back every pool slot whose run has ended or is unknown."""
+    storage = instance.event_log_storage
+    for key in storage.get_concurrency_keys():
+        info = storage.get_concurrency_info(key)
+        for run_id in info.active_run_ids | info.pending_run_ids:
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                storage.free_concurrency_slots_for_run(run_id)
 
 
 def failed_checks(line: Line, store: Store, names: Sequence[str]) -> list[tuple[str, str, str, str]]:

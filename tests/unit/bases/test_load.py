@@ -45,7 +45,7 @@ def test_pickled_weights_are_not_read(tiny_model_dir: Path, tmp_path: Path) -> N
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "config.json").write_text((tiny_model_dir / "config.json").read_text())
     (tmp_path / "given" / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(DataError, match="no .safetensors weights"):
+    with pytest.raises(DataError, match=r"no \.safetensors weights"):
         load(tmp_path, FolderModel(folder=tmp_path / "given"))
 
 
