@@ -7,6 +7,7 @@ import dagster as dg
 
 from kt_assets.evaluate.general_text import LICENCE, general_text
 from kt_assets.evaluate.tasks import write_tasks
+from kt_assets.markdown import cell_text
 from kt_assets.sources.reasoning_gym import evaluation_rows
 from kt_assets.sources.records import raw_records, to_jsonl, to_row
 from kt_assets.stage import Made, Stage, Work
@@ -136,5 +137,5 @@ def show(rows: list[Row], count: int = 8) -> str:
     lines = ["| source | family | prompt | completion or answer |", "|---|---|---|---|"]
     for row in rows[:count]:
         cells = (row["source"], row["family"], prompt_text(row), row["completion"] or row["answer"] or "")
-        lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|")[:120] for cell in cells) + " |")
+        lines.append("| " + " | ".join(cell_text(cell, 120) for cell in cells) + " |")
     return "\n".join(lines)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import dagster as dg
-from kt_resources.generators.protocol import Generator
-from kt_resources.generators.spec import GenerateSpec
 
+from kt_assets.markdown import cell_text
 from kt_assets.mix.build import select_prompts, shared_prompts
 from kt_assets.mix.split import split_by_prompt
 from kt_assets.sources.assets import show
@@ -17,6 +16,8 @@ from kt_assets.synthetic.prompts import synthetic_prompts
 from kt_assets.synthetic.reject import Accepted, accept
 from kt_resources.compute.program import write_json
 from kt_resources.generators.config import Engine, Sampling
+from kt_resources.generators.protocol import Generator
+from kt_resources.generators.spec import GenerateSpec
 from kt_resources.recipes.data import Decontamination, OnPolicyPairs, Synthetic
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.schemas import Row, prompt_key
@@ -172,6 +173,6 @@ def pairs_table(rows: Sequence[Row], count: int = 6) -> str:
     lines = ["| prompt | chosen | rejected | scores |", "|---|---|---|---|"]
     for row in rows[:count]:
         cells = [row["prompt"][-1]["content"], row["chosen"], row["rejected"]]
-        shown = [" ".join(cell.split()).replace("|", "\\|")[:120] for cell in cells]
+        shown = [cell_text(cell, 120) for cell in cells]
         lines.append("| " + " | ".join([*shown, f"{row['chosen_score']:g} > {row['rejected_score']:g}"]) + " |")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kt_assets.markdown import cell_text
 from kt_resources.trainers.spec import Message, SamplePrompt
 
 
@@ -26,9 +27,3 @@ def answers_table(samples: Sequence[Mapping[str, Any]]) -> str:
         cells = (prompt, sample.get("answer") or "", sample.get("before") or "", sample.get("after") or "")
         lines.append("| " + " | ".join(cell_text(cell) for cell in cells) + " |")
     return "\n".join(lines)
-
-
-def cell_text(text: str, limit: int = 200) -> str:
-    """``text`` as one table cell: no line breaks, no bars, shortened."""
-    flat = " ".join(str(text).split()).replace("|", "\\|")
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
