@@ -127,6 +127,15 @@ def test_the_lease_is_free_again_whatever_happened(launcher, tmp_path) -> None:
             pass
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, also where the tests were started with it ignored (by `make test &`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("act", ["sleep", "stubborn"])
 def test_an_interrupt_leaves_no_process_and_no_lease(launcher, tmp_path, monkeypatch, act) -> None:
     monkeypatch.setattr(
