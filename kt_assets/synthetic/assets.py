@@ -9,7 +9,7 @@ from kt_assets.mix.build import select_prompts, shared_prompts
 from kt_assets.mix.split import split_by_prompt
 from kt_assets.sources.assets import show
 from kt_assets.stage import Made, Stage, Work
-from kt_assets.synthetic.completions import Candidate, candidates_by_id
+from kt_assets.synthetic.completions import Candidate, candidates_by_id, with_references
 from kt_assets.synthetic.few_shot import choose_few_shot, with_few_shot, without_shots
 from kt_assets.synthetic.pairs import Pairs, build_pairs
 from kt_assets.synthetic.prompts import synthetic_prompts
@@ -124,6 +124,8 @@ def make_pairs(work: Work, generator: Generator) -> Made:
     curated = read_rows(work.inputs["curated"].path("examples.parquet"))
     prompts = select_prompts(curated, config.sources or config.purpose_sources, config.num_prompts, config.seed)
     result, candidates = generate(work, generator, work.inputs["policy"], prompts, config.num_samples)
+    if config.with_reference:
+        candidates = with_references(candidates, curated)
     pairs = build_pairs(prompts, candidates, build_verifier(config.verifier), config)
     train, validation = split_pairs(pairs, config)
     write_rows(work.out / "train.parquet", train, "pair")

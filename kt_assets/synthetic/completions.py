@@ -25,3 +25,11 @@ def candidates_by_id(completions: Iterable[Mapping[str, Any]]) -> dict[str, list
         candidate = Candidate(row["completion"].strip(), bool(row.get("finished", True)))
         found.setdefault(row["id"], []).append(candidate)
     return found
+
+
+def with_references(
+    candidates: Mapping[str, list[Candidate]], rows: Iterable[Mapping[str, Any]]
+) -> dict[str, list[Candidate]]:
+    """``candidates`` and, after them, each prompt's own completion among ``rows``: the source's reference answer."""
+    own = {row["id"]: [Candidate(row["completion"].strip())] for row in rows if row["completion"]}
+    return {row_id: [*found, *own.get(row_id, [])] for row_id, found in candidates.items()}

@@ -238,6 +238,8 @@ class OnPolicyPairs(Strict):
         sources: where the prompts come from; None takes every source of purpose ``preference``.
         num_prompts: prompts sampled; None takes all.
         num_samples: completions a prompt.
+        with_reference: the source's own answer to a prompt, where it has one, is a candidate beside the completions;
+            the verifier scores it like them. It makes pairs where the policy is never right.
         min_margin: smallest difference of scores between chosen and rejected.
         max_pairs: pairs in all; None keeps every one.
         max_pairs_per_prompt: pairs of one prompt, over distinct completions.
@@ -247,7 +249,8 @@ class OnPolicyPairs(Strict):
     policy: Name
     sources: list[Name] | None = None
     num_prompts: int | None = Field(default=None, ge=1)
-    num_samples: int = Field(default=4, ge=2)
+    num_samples: int = Field(default=4, ge=1)
+    with_reference: bool = False
     sampling: Sampling = Sampling(temperature=1.0)
     engine: Engine = "auto"
     min_margin: float = Field(default=0.1, gt=0, le=1)
@@ -255,6 +258,12 @@ class OnPolicyPairs(Strict):
     max_pairs_per_prompt: int = Field(default=1, ge=1)
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _there_is_something_to_compare(self) -> "OnPolicyPairs":
+        if self.num_samples < 2 and not self.with_reference:
+            raise ValueError("one completion a prompt makes no pair; take num_samples: 2 or with_reference: true")
+        return self
 
 
 class Prompts(Strict):

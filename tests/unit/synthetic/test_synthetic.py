@@ -3,7 +3,7 @@
 import pytest
 
 from kt_assets.sources.reasoning_gym import evaluation_rows, generated_prompts
-from kt_assets.synthetic.completions import Candidate, candidates_by_id
+from kt_assets.synthetic.completions import Candidate, candidates_by_id, with_references
 from kt_assets.synthetic.few_shot import choose_few_shot, with_few_shot, without_shots
 from kt_assets.synthetic.pairs import build_pairs
 from kt_assets.synthetic.prompts import synthetic_prompts
@@ -182,6 +182,29 @@ def test_a_cut_off_answer_is_a_wrong_one():
     config = OnPolicyPairs(type="on_policy_pairs", policy="sft")
     result = build_pairs([row], {row["id"]: [Candidate("right", finished=False), Candidate("half")]}, verify, config)
     assert [(pair["chosen"], pair["rejected"]) for pair in result.rows] == [("half", "right")]
+
+
+def test_the_sources_own_answer_makes_a_pair_where_the_policy_is_never_right():
+    asked, unanswered = ask("q", "right"), ask("p")
+    sampled = candidates(asked, "wrong") | candidates(unanswered, "half")
+    found = with_references(sampled, [asked, unanswered])
+    assert found == {asked["id"]: [Candidate("wrong"), Candidate("right")], unanswered["id"]: [Candidate("half")]}
+    config = OnPolicyPairs(type="on_policy_pairs", policy="sft", num_samples=1, with_reference=True)
+    (pair,) = build_pairs([asked], found, verify, config).rows
+    assert (pair["chosen"], pair["rejected"]) == ("right", "wrong")
+
+
+def test_the_policys_own_right_answer_is_preferred_to_the_reference():
+    asked = ask("q", "right")
+    found = with_references(candidates(asked, "wrong", "also right"), [asked])
+    config = OnPolicyPairs(type="on_policy_pairs", policy="sft", with_reference=True)
+    (pair,) = build_pairs([asked], found, verify, config).rows
+    assert (pair["chosen"], pair["rejected"]) == ("also right", "wrong")
+
+
+def test_one_completion_alone_makes_no_pair():
+    with pytest.raises(ValueError, match="with_reference"):
+        OnPolicyPairs(type="on_policy_pairs", policy="sft", num_samples=1)
 
 
 def test_no_more_pairs_than_asked_for():
