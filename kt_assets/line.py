@@ -15,6 +15,7 @@ from kt_assets.merge.assets import merge_config, merged_model
 from kt_assets.mix.assets import prompts_config, rl_prompts, training_mix
 from kt_assets.quantize.assets import gguf_model, quantize_config
 from kt_assets.sources.assets import (
+    BaseConfig,
     base_config,
     base_model,
     eval_config,
@@ -132,6 +133,8 @@ def build_line(recipe: Recipe, contracts: Mapping[str, Contract], folder: Path) 
 def _add_data(line: Line) -> None:
     recipe = line.recipe
     line.add(BASE, base_model, base_config(recipe), {}, "base_model", Needs())
+    for name, source in recipe.teachers.items():
+        line.add(_model(recipe, name), base_model, BaseConfig(source=source), {}, "base_model", Needs())
     line.add("raw_examples", raw_examples, raw_config(recipe, line.folder), {}, "raw_examples")
     line.add("eval_tasks", eval_tasks, eval_config(recipe), {}, "eval_tasks")
     parents = {"raw": "raw_examples", "evaluation": "eval_tasks", "base": BASE}
@@ -166,7 +169,9 @@ def _add_dataset(line: Line, name: str) -> None:
 
 
 def _model(recipe: Recipe, step: str) -> str:
-    """The asset that holds the model of ``step``."""
+    """The asset that holds the model of ``step``, which may be a teacher."""
+    if step in recipe.teachers:
+        return f"{step}_model"
     return BASE if step == BASE else recipe.step(step).asset
 
 
@@ -175,6 +180,7 @@ def _add_step(line: Line, step: Step) -> None:
         line.absent[step.asset] = f"the recipe has no verifier, which the objective {step.objective.type} rewards by"
         return
     parents = {"start": _model(line.recipe, step.start), "data": step.data}
+    parents |= {role: _model(line.recipe, name) for role, name in step.objective.companions.items()}
     line.add(step.asset, step_model, step_config(line.recipe, step), parents, "trained_model", step.resources)
 
 

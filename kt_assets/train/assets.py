@@ -15,7 +15,7 @@ from kt_resources.trainers.protocol import Trainer
 from kt_resources.trainers.spec import TrainSpec
 from kt_resources.verifiers import NoVerifier, Verifier
 
-VERSION = "1"
+VERSION = "2"
 SPEED = ("tokens", "tokens_per_s", "peak_memory_gb", "device", "precision", "steps")
 """What a training's result says of its speed, shown as metadata."""
 
@@ -60,6 +60,7 @@ def train_step(work: Work, trainer: Trainer) -> Made:
         update=config.update,
         optimization=config.optimization,
         verifier=config.verifier.model_dump(mode="json"),
+        companions={role: work.inputs[role].path("model") for role in config.objective.companions},
         sample_prompts=sample_prompts(validation, config.num_sample_prompts),
     )
     result = trainer.train(spec, work.needs, work.context)

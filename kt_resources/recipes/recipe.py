@@ -130,6 +130,7 @@ class Recipe(Strict):
     line: Name
     description: str = ""
     base_model: BaseModelSource
+    teachers: dict[Name, BaseModelSource] = {}
     verifier: Verifier = NoVerifier()
     data: Data
     eval_tasks: EvalData = EvalData()
@@ -165,6 +166,8 @@ class Recipe(Strict):
 
     def _step_problems(self) -> Iterable[Problem]:
         known = [BASE]
+        for name in self.teachers.keys() & {BASE, "base", *(step.name for step in self.training)}:
+            yield Problem(("teachers", name), f"{name!r} is taken; call the teacher otherwise")
         for index, step in enumerate(self.training):
             path = ("training", index)
             if step.name in known:
@@ -172,6 +175,11 @@ class Recipe(Strict):
             if step.start not in known:
                 there = ", ".join(known)
                 yield Problem((*path, "start"), f"start {step.start!r} is no earlier step; there are {there}")
+            models = [*known, *self.teachers]
+            for role, name in step.objective.companions.items():
+                if name not in models:
+                    words = f"{role} {name!r} is no earlier step or teacher; there are {', '.join(models)}"
+                    yield Problem((*path, "objective", step.objective.type, role), words)
             yield from self._step_data_problems((*path, "data"), step, known)
             known.append(step.name)
 

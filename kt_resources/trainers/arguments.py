@@ -1,5 +1,7 @@
 """The fields of transformers' ``TrainingArguments`` that every objective shares."""
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,15 @@ def common_arguments(spec: TrainSpec, num_rows: int) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         **spec.update.training_arguments(),
     }
+
+
+def total_steps(spec: TrainSpec, num_rows: int) -> int:
+    """Optimizer steps of the whole run, as transformers counts them: an epoch's last step may be smaller."""
+    optimization = spec.optimization
+    if optimization.max_steps:
+        return optimization.max_steps
+    batches = math.ceil(num_rows / (optimization.micro_batch_size * int(os.environ.get("WORLD_SIZE", "1"))))
+    return math.ceil(max(1, math.ceil(batches / optimization.gradient_accumulation_steps)) * optimization.num_epochs)
 
 
 def logging_steps(spec: TrainSpec, num_rows: int) -> int:

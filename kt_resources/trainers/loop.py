@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Sampler
+from transformers.training_args import OptimizerNames
 
 from kt_resources.trainers.keeper import Keeper
 from kt_resources.trainers.optimizer import MasterAdamW
 from kt_resources.trainers.order import ByEpoch, length_grouped
+from kt_resources.trainers.updates.base import UpdateStrategy
 
 if TYPE_CHECKING:
     from transformers import Trainer as _Trainer
 else:
     _Trainer = object
+
+
+TORCH_ADAMW = (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_TORCH_FUSED)
+"""The optimizers that :class:`MasterAdamW` stands in for where weights are trained in bfloat16."""
 
 
 class FactoryLoop(_Trainer):
@@ -28,13 +34,21 @@ class FactoryLoop(_Trainer):
     Args:
         keeper: judges each evaluation and keeps the best weights.
         trainable_dtype: name of a trainable tensor → the type in which it is trained.
+        update: the update strategy, which may bring an optimizer of its own.
     """
 
     control: Any
+    optimizer: Any
 
     def __init__(
-        self, *args: Any, keeper: Keeper, trainable_dtype: Callable[[str], torch.dtype], **kwargs: Any
+        self,
+        *args: Any,
+        keeper: Keeper,
+        trainable_dtype: Callable[[str], torch.dtype],
+        update: UpdateStrategy,
+        **kwargs: Any,
     ) -> None:
+        self.update = update
         self.keeper, self._trainable_dtype, self.evaluate_seconds = keeper, trainable_dtype, 0.0
         super().__init__(*args, **kwargs)
 
@@ -83,8 +97,11 @@ class FactoryLoop(_Trainer):
             if parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.to(self._trainable_dtype(name))
         rounded = any(p.requires_grad and p.dtype == torch.bfloat16 for p in target.parameters())
-        if self.optimizer is None and rounded and str(self.args.optim).startswith("adamw_torch"):
+        if self.optimizer is None and rounded and OptimizerNames(self.args.optim) in TORCH_ADAMW:
             self.optimizer_cls_and_kwargs = MasterAdamW, self.get_optimizer_cls_and_kwargs(self.args, target)[1]
+        if self.optimizer is None:
+            kind, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, target)
+            self.optimizer = self.update.optimizer(target, self.args, kind, dict(options))
         return super().create_optimizer(model)
 
     # -- held-out judgement

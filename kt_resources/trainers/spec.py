@@ -74,6 +74,7 @@ class TrainSpec(ProgramSpec):
         validation_file: held-out rows; without them the last step is kept instead of the best.
         precision: of the computation, resolved for the device already.
         verifier: where the objective needs a reward; ``none`` otherwise.
+        companions: checkpoints of the objective's further models, by role.
         sample_tokens: longest answer to a sample prompt.
     """
 
@@ -86,6 +87,7 @@ class TrainSpec(ProgramSpec):
     optimization: Optimization = Optimization()
     precision: Precision = "fp32"
     verifier: Verifier = NoVerifier()
+    companions: dict[str, Path] = {}
     sample_prompts: tuple[SamplePrompt, ...] = ()
     sample_tokens: int = Field(default=64, ge=1)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import TrainingError
-from kt_resources.trainers.arguments import checkpoint_dir, common_arguments
+from kt_resources.trainers.arguments import checkpoint_dir, common_arguments, total_steps
 from kt_resources.trainers.facts import Facts
 from kt_resources.trainers.keeper import Keeper
 from kt_resources.trainers.spec import TrainSpec
@@ -142,6 +142,7 @@ def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> A
     keeper = Keeper(spec.scratch_dir / "kept", objective.metric, objective.greater_is_better)
     arguments = common_arguments(spec, len(rows))
     arguments["eval_on_start"] = held_out is not None and keeper.start is None
+    spec.update.prepare(model)
     trained_in = "fp32" if is_sharded() else spec.precision
     ingredients = Ingredients(
         model=model,
@@ -149,17 +150,20 @@ def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> A
         train=rows,
         validation=held_out,
         arguments=arguments,
-        peft_config=spec.update.peft_config(),
+        peft_config=spec.update.peft_config(model, total_steps(spec, len(rows))),
         loop={
             "keeper": keeper,
             "trainable_dtype": lambda name: spec.update.trainable_dtype(name, trained_in),
+            "update": spec.update,
             "callbacks": [
+                *spec.update.callbacks(),
                 Curve(spec.out_dir / "run" / "curve.jsonl", progress, spec.name),
                 Pace(spec.optimization, evaluates=held_out is not None),
             ],
         },
         verifier=spec.verifier,
         max_seq_len=limit,
+        companions=spec.companions,
     )
     return objective.build(ingredients)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.parametrize("update", ["lora", "dora", "qlora"])
+@pytest.mark.parametrize("update", ["lora", "dora", "qlora", "lora_plus", "rslora", "qdora"])
 def test_merged_equals_adapter(make_spec: Any, run: Any, update: str) -> None:
     facts = run(make_spec(update, "sft", {"type": update}, {"max_steps": 4, "num_evals": 1}))["facts"]
     assert facts["delta_norm_relative"] > 1e-2

@@ -5,16 +5,28 @@ from typing import Annotated, Any, Union
 from pydantic import Field
 
 from kt_resources.trainers.objectives.base import ObjectiveConfig, Rows
+from kt_resources.trainers.objectives.cpo import Cpo
+from kt_resources.trainers.objectives.distillation import Distillation
 from kt_resources.trainers.objectives.dpo import Dpo
 from kt_resources.trainers.objectives.grpo import Grpo
+from kt_resources.trainers.objectives.ipo import Ipo
+from kt_resources.trainers.objectives.orpo import Orpo
+from kt_resources.trainers.objectives.robust_dpo import RobustDpo
 from kt_resources.trainers.objectives.sft import Sft
+from kt_resources.trainers.objectives.simpo import Simpo
 
 OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "sft": Sft,
     "dpo": Dpo,
+    "ipo": Ipo,
+    "robust_dpo": RobustDpo,
+    "orpo": Orpo,
+    "cpo": Cpo,
+    "simpo": Simpo,
     "grpo": Grpo,
+    "distillation": Distillation,
 }
 
 Objective: Any = Annotated[Union[tuple(OBJECTIVES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
 
-__all__ = ["OBJECTIVES", "Dpo", "Grpo", "Objective", "ObjectiveConfig", "Rows", "Sft"]
+__all__ = ["OBJECTIVES", "Grpo", "Objective", "ObjectiveConfig", "Rows"]

@@ -1,6 +1,6 @@
 """What every objective is: what the model learns, from which rows, judged by which figure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ class Ingredients:
         peft_config: the update strategy's adapter; None trains the model's own weights.
         loop: keyword arguments of :class:`kt_resources.trainers.loop.FactoryLoop`.
         verifier: configuration of the verifier, for objectives that need a reward.
+        companions: checkpoint folders of the objective's further models, by role.
     """
 
     model: "PreTrainedModel"
@@ -33,6 +34,7 @@ class Ingredients:
     loop: dict[str, Any]
     verifier: Any
     max_seq_len: int
+    companions: dict[str, Path] = field(default_factory=dict)
 
 
 class ObjectiveConfig(Strict):
@@ -54,6 +56,11 @@ class ObjectiveConfig(Strict):
     needs_verifier: ClassVar[bool] = False
     full_learning_rate: ClassVar[float]
     adapter_learning_rate: ClassVar[float]
+
+    @property
+    def companions(self) -> dict[str, str]:
+        """Role → the step, teacher or base model that it learns from beside its start; the role is its field."""
+        return {}
 
     def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
         """The rows of a Parquet file as TRL's trainer takes them, column ``id`` included.

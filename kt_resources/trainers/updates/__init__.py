@@ -8,15 +8,21 @@ from kt_resources.trainers.updates.base import UpdateStrategy
 from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.full import Full
 from kt_resources.trainers.updates.lora import Lora
+from kt_resources.trainers.updates.lora_plus import LoraPlus
+from kt_resources.trainers.updates.qdora import Qdora
 from kt_resources.trainers.updates.qlora import Qlora
+from kt_resources.trainers.updates.rslora import Rslora
 
 UPDATES: dict[str, type[UpdateStrategy]] = {
     "full": Full,
     "lora": Lora,
     "dora": Dora,
     "qlora": Qlora,
+    "lora_plus": LoraPlus,
+    "rslora": Rslora,
+    "qdora": Qdora,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
 
-__all__ = ["UPDATES", "Dora", "Full", "Lora", "Qlora", "Update", "UpdateStrategy"]
+__all__ = ["UPDATES", "Dora", "Full", "Lora", "LoraPlus", "Qdora", "Qlora", "Rslora", "Update", "UpdateStrategy"]

@@ -6,6 +6,7 @@ from kt_resources.trainers.updates.lora import LoraBase
 
 if TYPE_CHECKING:
     import peft
+    from transformers import PreTrainedModel
 
 
 class Dora(LoraBase):
@@ -13,6 +14,6 @@ class Dora(LoraBase):
 
     type: Literal["dora"] = "dora"
 
-    def peft_config(self) -> "peft.PeftConfig":
+    def peft_config(self, model: "PreTrainedModel | None" = None, total_steps: int | None = None) -> "peft.PeftConfig":
         """The DoRA that PEFT puts on the model."""
         return self._lora_config(use_dora=True)

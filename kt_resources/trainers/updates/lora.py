@@ -10,6 +10,7 @@ from kt_resources.trainers.updates.base import TargetModules, UpdateStrategy, pe
 if TYPE_CHECKING:
     import peft
     import torch
+    from transformers import PreTrainedModel
 
 
 class LoraBase(UpdateStrategy):
@@ -20,16 +21,14 @@ class LoraBase(UpdateStrategy):
         alpha: scale; None takes 2 · r.
         dropout: on the adapter's input.
         target_modules: ``all-linear``, ``attention``, ``mlp`` or names of layers; the output head is never adapted.
-        use_rslora: scale by alpha / √r (Kalajdzievski 2023, arXiv:2312.03732), steadier at high ranks.
     """
 
     r: int = Field(default=16, ge=1, le=1024)
     alpha: float | None = Field(default=None, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: TargetModules = "all-linear"
-    use_rslora: bool = False
 
-    def peft_config(self) -> "peft.PeftConfig":
+    def peft_config(self, model: "PreTrainedModel | None" = None, total_steps: int | None = None) -> "peft.PeftConfig":
         """The LoRA that PEFT puts on the model."""
         return self._lora_config()
 
@@ -48,7 +47,6 @@ class LoraBase(UpdateStrategy):
             lora_alpha=2 * self.r if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
             target_modules=peft_targets(self.target_modules),
-            use_rslora=self.use_rslora,
             **further,
         )
 

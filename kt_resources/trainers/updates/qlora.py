@@ -3,32 +3,23 @@
 The saved model is merged into the start model's own full-precision weights, never into the 4-bit ones.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kt_resources.compute.needs import Precision
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.updates.lora import LoraBase
 
-if TYPE_CHECKING:
-    import peft
 
-
-class Qlora(LoraBase):
-    """NF4 with double quantization; ``use_dora`` makes it QDoRA.
+class QuantizedLora(LoraBase):
+    """Options of adapters on weights in 4 bits: NF4 with double quantization.
 
     Attributes:
         quant_type: ``nf4`` (normal float) or ``fp4``.
         double_quant: quantize the scales too, which saves about 0.4 bits a weight.
     """
 
-    type: Literal["qlora"] = "qlora"
     quant_type: Literal["nf4", "fp4"] = "nf4"
     double_quant: bool = True
-    use_dora: bool = False
-
-    def peft_config(self) -> "peft.PeftConfig":
-        """The LoRA or DoRA that PEFT puts on the 4-bit model."""
-        return self._lora_config(use_dora=self.use_dora)
 
     def load_arguments(self, precision: Precision) -> dict[str, Any]:
         """Loads the frozen weights in 4 bits; products are computed in the training precision.
@@ -52,3 +43,9 @@ class Qlora(LoraBase):
             bnb_4bit_compute_dtype=dtypes[precision],
         )
         return {"quantization_config": quantization}
+
+
+class Qlora(QuantizedLora):
+    """LoRA on NF4 weights."""
+
+    type: Literal["qlora"] = "qlora"

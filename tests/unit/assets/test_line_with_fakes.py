@@ -131,6 +131,29 @@ def test_each_step_trains_what_the_recipe_says(tmp_path: Path) -> None:
     assert "base_model" in str(by_name["weekday"].model_dir)
 
 
+def test_a_teacher_is_a_parent_of_the_step_that_learns_from_it(tmp_path: Path) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["teachers"] = {"big": {"random": "llama", "seed": 7}}
+        values["training"][0]["objective"] = {"type": "distillation", "teacher": "big"}
+
+    line, store, trainer = tiny_line(change), Store(tmp_path), FakeTrainer()
+    assert {role: stage.name for role, stage in line.stages["sft_model"].parents.items()} == {
+        "start": "base_model",
+        "data": "training_mix",
+        "teacher": "big_model",
+    }
+    assert run(line, store, trainer=trainer).success
+    companions = {spec.name: spec.companions for spec in trainer.specs}
+    assert "big_model" in str(companions["sft"]["teacher"]) and companions["grpo"] == {}
+
+    def other_teacher(values: dict[str, Any]) -> None:
+        change(values)
+        values["teachers"]["big"]["seed"] = 8
+
+    stale = stale_stages(tiny_line(other_teacher), store)
+    assert {"big_model", "sft_model"} <= stale.keys() and "training_mix" not in stale
+
+
 BROKEN = {
     "a changed chat template": ("trainer", FakeTrainer(facts={"chat_template_identical": False}), "sft_model"),
     "another tokenizer": ("trainer", FakeTrainer(facts={"tokenizer_identical": False}), "sft_model"),

@@ -77,6 +77,13 @@ MISTAKES = {
         "no model of the line",
     ),
     "cron of four fields": ("training:", 'retrain: {cron: "0 3 * *"}\ntraining:', 11, "five fields"),
+    "unknown teacher": (
+        "objective: {type: sft}",
+        "objective: {type: distillation, teacher: big}",
+        12,
+        "teacher 'big' is no earlier step or teacher; there are base_model",
+    ),
+    "a teacher with a step's name": ("training:", "teachers: {sft: {random: llama}}\ntraining:", 11, "'sft' is taken"),
     "a line with a dash": ("line: mine", "line: my-line", 1, "given 'my-line'"),
 }
 

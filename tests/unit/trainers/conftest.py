@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kt_resources.compute.program import Progress
+from kt_resources.trainers.objectives import OBJECTIVES
 from kt_resources.trainers.spec import TrainSpec
 from kt_resources.trainers.tiny_rows import sums, write_pairs, write_prompts, write_tokenized
 
@@ -23,12 +24,12 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def rows_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``<objective>/train.parquet`` (24 rows) and ``validation.parquet`` (8), and a scorer of a person's own."""
+    """``<rows>/train.parquet`` (24 rows) and ``validation.parquet`` (8), and a scorer of a person's own."""
     folder = tmp_path_factory.mktemp("rows")
     for split, rows in {"train": sums(24), "validation": sums(8, start=100)}.items():
-        write_tokenized(rows, tiny_model_dir, folder / "sft" / f"{split}.parquet")
-        write_pairs(rows, folder / "dpo" / f"{split}.parquet")
-        write_prompts(rows, folder / "grpo" / f"{split}.parquet")
+        write_tokenized(rows, tiny_model_dir, folder / "tokenized" / f"{split}.parquet")
+        write_pairs(rows, folder / "preference_pairs" / f"{split}.parquet")
+        write_prompts(rows, folder / "prompts" / f"{split}.parquet")
     (folder / "rewards.py").write_text(SCORER)
     return folder
 
@@ -43,8 +44,8 @@ def make_spec(tiny_model_dir: Path, rows_dir: Path, tmp_path: Path) -> Callable[
             "out_dir": tmp_path / "out",
             "scratch_dir": tmp_path / "scratch",
             "model_dir": tiny_model_dir,
-            "train_file": rows_dir / objective / "train.parquet",
-            "validation_file": rows_dir / objective / "validation.parquet",
+            "train_file": rows_dir / OBJECTIVES[objective].rows / "train.parquet",
+            "validation_file": rows_dir / OBJECTIVES[objective].rows / "validation.parquet",
             "objective": {"type": objective, **grpo},
             "update": {"type": update},
             "optimization": {"micro_batch_size": 8, "max_steps": 3, "learning_rate": 1e-2},

@@ -70,7 +70,7 @@ def test_the_held_out_loss_weighs_every_token_alike(trainer: Any) -> None:
 def test_labels_follow_the_mask(trainer: Any, rows_dir: Path) -> None:
     import pyarrow.parquet as pq
 
-    rows = {row["id"]: row for row in pq.read_table(rows_dir / "sft" / "train.parquet").to_pylist()}
+    rows = {row["id"]: row for row in pq.read_table(rows_dir / "tokenized" / "train.parquet").to_pylist()}
     for trained in trainer.train_dataset:
         row = rows[trained["id"]]
         for token, label, kept in zip(trained["input_ids"], trained["labels"], row["loss_mask"], strict=True):

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from kt_resources.trainers.updates.base import peft_targets
 from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.lora import Lora
+from kt_resources.trainers.updates.rslora import Rslora
 
 
 def test_defaults() -> None:
@@ -39,8 +40,8 @@ def test_rslora_scales_by_the_root_of_the_rank() -> None:
         def prepare_inputs_for_generation(self) -> None:
             """PEFT asks a language model for it."""
 
-    for use_rslora, scale in ((False, 0.5), (True, 2.0)):
-        options = Lora(r=16, alpha=8, target_modules=("up_proj",), use_rslora=use_rslora)
+    for strategy, scale in ((Lora, 0.5), (Rslora, 2.0)):
+        options = strategy(r=16, alpha=8, target_modules=("up_proj",))
         adapted = get_peft_model(Model(), options.peft_config())
         assert adapted.base_model.model.up_proj.scaling["default"] == scale
 

@@ -11,7 +11,10 @@ from kt_resources.trainers.spec import TrainSpec
 from kt_resources.trainers.updates.qlora import Qlora
 
 
-@pytest.mark.parametrize(("update", "num_changed"), [("full", 20), ("lora", 14), ("dora", 14), ("qlora", 14)])
+@pytest.mark.parametrize(
+    ("update", "num_changed"),
+    [("full", 20), ("lora", 14), ("dora", 14), ("qlora", 14), ("lora_plus", 14), ("rslora", 14), ("qdora", 14)],
+)
 def test_it_learns_and_changes_its_own_tensors(
     make_spec: Callable[..., TrainSpec], run: Any, update: str, num_changed: int
 ) -> None:

@@ -1,0 +1,146 @@
+"""Distillation: α·CE + (1 − α)·T²·KL(teacher ‖ student), both at temperature T in the KL (arXiv:1503.02531, §2)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from kt_resources.errors import TrainingError
+from kt_resources.trainers.objectives.base import Ingredients, ObjectiveConfig, Rows
+from kt_resources.trainers.objectives.sft import Sft
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+
+
+class Distillation(ObjectiveConfig):
+    """Learn a teacher's distribution over the next token, beside the answers themselves.
+
+    TRL's trainers have the divergence alone, without cross-entropy and T², hence the loss of our own.
+
+    Attributes:
+        teacher: ``base_model``, an earlier step, or a name of the recipe's ``teachers``; of the student's vocabulary.
+        alpha: weight of the answers' cross-entropy; the teacher has the rest.
+        temperature: T, softens both distributions; T² keeps the gradient's size.
+    """
+
+    type: Literal["distillation"] = "distillation"
+    rows: ClassVar[Rows] = "tokenized"
+    full_learning_rate: ClassVar[float] = 2e-5
+    adapter_learning_rate: ClassVar[float] = 2e-4
+
+    teacher: str = Field(default="base_model", pattern=r"^[a-z][a-z0-9_]*$")
+    alpha: float = Field(default=0.5, ge=0, lt=1)
+    temperature: float = Field(default=2.0, gt=0)
+
+    @property
+    def companions(self) -> dict[str, str]:
+        return {"teacher": self.teacher}
+
+    def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
+        """The rows of supervised fine-tuning."""
+        return Sft().load(file, tokenizer, max_seq_len)
+
+    def build(self, ingredients: Ingredients) -> "Trainer":
+        """TRL's SFTTrainer with this loss."""
+        from trl import SFTConfig
+
+        arguments = SFTConfig(**ingredients.arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+        return _trainer_class()(
+            model=ingredients.model,
+            args=arguments,
+            train_dataset=ingredients.train,
+            eval_dataset=ingredients.validation,
+            processing_class=ingredients.tokenizer,
+            peft_config=ingredients.peft_config,
+            teacher=load_teacher(ingredients.companions["teacher"], ingredients),
+            config=self,
+            **ingredients.loop,
+        )
+
+
+def load_teacher(folder: Path, ingredients: Ingredients) -> "PreTrainedModel":
+    """The teacher in the student's type.
+
+    Raises:
+        TrainingError: the teacher reads and writes other tokens than the student.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if AutoTokenizer.from_pretrained(folder).get_vocab() != ingredients.tokenizer.get_vocab():
+        raise TrainingError(
+            "the teacher's vocabulary is not the student's: their distributions cannot be compared",
+            where=f"objective.teacher ({folder})",
+            mend="take a teacher of the same tokenizer, or train on a teacher's answers",
+        )
+    teacher = AutoModelForCausalLM.from_pretrained(folder, dtype=ingredients.model.dtype)
+    return teacher.eval().requires_grad_(False)
+
+
+def distillation_terms(
+    student: "torch.Tensor", teacher: "torch.Tensor", labels: "torch.Tensor", temperature: float
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """``(CE, T²·KL)`` in nats, each summed over positions.
+
+    Args:
+        student, teacher: logits, (positions, vocabulary).
+        labels: the next token at each position.
+    """
+    from torch.nn.functional import cross_entropy, kl_div
+
+    student, teacher = student.float(), teacher.float()
+    soft_student, soft_teacher = (logits.div(temperature).log_softmax(-1) for logits in (student, teacher))
+    divergence = kl_div(soft_student, soft_teacher, reduction="sum", log_target=True)
+    return cross_entropy(student, labels, reduction="sum"), temperature**2 * divergence
+
+
+def _trainer_class() -> type:
+    import torch
+
+    from kt_resources.trainers.objectives import sft
+
+    class FactoryDistillation(sft._trainer_class()):  # type: ignore[misc]
+        """The SFT trainer of the factory, its loss a sum over trained tokens that is divided by their number."""
+
+        def __init__(self, *args: Any, teacher: "PreTrainedModel", config: Distillation, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.teacher, self.distillation = teacher.to(self.accelerator.device), config
+
+        def terms(self, model: Any, inputs: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+            """``(CE, T²·KL, tokens)``, each summed over the batch's trained positions."""
+            labels = inputs["labels"][:, 1:]
+            trained, asked = labels != -100, {k: inputs[k] for k in ("input_ids", "attention_mask")}
+            student = model(**asked).logits[:, :-1][trained]
+            with torch.no_grad():
+                teacher = self.teacher(**asked).logits[:, :-1][trained]
+            return *distillation_terms(student, teacher, labels[trained], self.distillation.temperature), trained.sum()
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> "torch.Tensor":
+            alpha = self.distillation.alpha
+            answers, divergence, tokens = self.terms(model, inputs)
+            self._total_train_tokens += self.accelerator.gather(inputs["attention_mask"].sum()).sum().item()
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+            loss = alpha * answers + (1 - alpha) * divergence
+            if num_items_in_batch is None:
+                return loss / tokens
+            return loss / num_items_in_batch * self.accelerator.num_processes
+
+        def held_out_metrics(self) -> dict[str, float]:
+            sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
+            for inputs in self.get_eval_dataloader():
+                with torch.no_grad():
+                    sums += torch.stack(
+                        [term.double() for term in self.terms(self.model, self._prepare_inputs(inputs))]
+                    )
+            answers, divergence, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
+            alpha, squared = self.distillation.alpha, self.distillation.temperature**2
+            return {
+                "eval_loss": (alpha * answers + (1 - alpha) * divergence) / tokens,
+                "eval_kl": divergence / squared / tokens,
+            }
+
+    return FactoryDistillation
