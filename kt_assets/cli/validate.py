@@ -1,13 +1,22 @@
 """``kt validate``: every recipe, or one, with the place and the mend of each mistake."""
 
+from itertools import islice
+
 import yaml
 from rich.console import Console
 
 from kt_assets.cli.output import print_json
 from kt_assets.definitions import load_lines
 from kt_assets.line import Line
+from kt_assets.sources.read_jsonl import read_jsonl
 from kt_assets.sources.reasoning_gym import check_families
-from kt_resources.errors import DataError, RecipeError
+from kt_resources.bases.locate import locate
+from kt_resources.errors import RecipeError
+from kt_resources.recipes.base_model import HubModel, RandomModel
+from kt_resources.verifiers.python import load_function
+
+READ_ROWS = 10_000
+"""Rows of each file that are read; a longer file's later mistakes are told when its asset is made."""
 
 
 def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
@@ -39,17 +48,22 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
 
 
 def check_line(line: Line) -> None:
-    """What the schema alone cannot see: families of generated tasks that there are not, files that are missing.
+    """What the schema alone cannot see: what files, packages and functions hold that the recipe names.
 
     Raises:
-        DataError: names the family or the file.
+        KtError: names the family, the file and its line, the model or the function.
     """
-    data = line.recipe.data
+    data, base = line.recipe.data, line.recipe.base_model
+    if not isinstance(base, RandomModel | HubModel):
+        locate(base)
+    if line.recipe.verifier.type == "python":
+        load_function(line.recipe.verifier.path)
     for source in data.sources:
         if source.type == "reasoning_gym":
             check_families(source.families, source.answer_style if source.purpose == "train" else None)
-        elif not (line.folder / source.path).is_file():
-            raise DataError("there is no such file", where=str(line.folder / source.path), mend="correct `path`")
+        else:
+            for _ in islice(read_jsonl(line.folder / source.path, source), READ_ROWS):
+                pass
     check_families(line.recipe.eval_tasks.families)
     if data.synthetic and data.synthetic.prompts.type == "reasoning_gym":
         check_families(data.synthetic.prompts.families)

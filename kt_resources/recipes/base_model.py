@@ -1,10 +1,10 @@
 """Where a line's base model comes from: the key that is given says which kind it is."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from kt_resources.recipes.paths import RecipePath
 from kt_resources.strict import Strict
 
 
@@ -19,14 +19,14 @@ class PackageModel(Strict):
 class FolderModel(Strict):
     """A local Hugging Face checkpoint folder."""
 
-    folder: Path
+    folder: RecipePath
     license: str = "unknown"
 
 
 class GgufModel(Strict):
     """A local GGUF file; its weights are dequantized into a checkpoint."""
 
-    gguf: Path
+    gguf: RecipePath
     license: str = "unknown"
 
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from kt_resources.errors import RecipeError
+from kt_resources.recipes.fields import fields_at
 from kt_resources.recipes.recipe import Problem, Recipe, RecipeProblems
 
 RECIPE = "recipe.yaml"
@@ -127,14 +128,23 @@ def _closest(tree: Any, keys: Sequence[Any]) -> tuple[list[Any], Any]:
 def _in_words(problem: Any) -> str:
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        return f"no such key (given {given!r})"
+        return _unknown_key(problem["loc"])
     if kind == "missing":
         return "is required"
     if kind == "union_tag_invalid":
         context = problem["ctx"]
-        close = difflib.get_close_matches(str(context["tag"]), context["expected_tags"].replace("'", "").split(", "), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = _did_you_mean(str(context["tag"]), context["expected_tags"].replace("'", "").split(", "))
         return f"{context['tag']!r} is none of {context['expected_tags']}{hint}"
     message = problem["msg"].removeprefix("Value error, ")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
     return message[0].lower() + message[1:] + shown
+
+
+def _unknown_key(path: Sequence[str | int]) -> str:
+    allowed = fields_at(Recipe, path[:-1])
+    return f"no such key{_did_you_mean(str(path[-1]), allowed)}; there are {', '.join(allowed)}"
+
+
+def _did_you_mean(given: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(given, allowed, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kt_resources.errors import GenerationError
+from kt_resources.recipes.paths import from_recipe
 from kt_resources.verifiers.base import Row, Score, VerifierConfig, checked, place_of
 from kt_resources.verifiers.time_limit import call_with_time_limit
 
@@ -17,7 +18,8 @@ class Python(VerifierConfig):
     """``def score(completion: str, row: dict) -> float`` in a file of yours; 0 is wrong, 1 is right.
 
     Attributes:
-        path: ``rewards.py:score``.
+        path: ``rewards.py:score``, counted from the recipe's folder.
+        sha256: of the file, filled in when the recipe loads: a changed function makes what it judged stale.
         timeout_s: longest time for one completion.
         answer_marker: where set, the function gets the answer after it in place of the whole completion.
     """
@@ -25,7 +27,18 @@ class Python(VerifierConfig):
     type: Literal["python"]
     answer_marker: str | None = Field(default=None, min_length=1)
     path: str
+    sha256: str = ""
     timeout_s: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _found_from_the_recipe(cls, value: Any, info: ValidationInfo) -> Any:
+        if not info.context or not isinstance(value, dict) or ":" not in str(value.get("path")):
+            return value
+        name, _, function = str(value["path"]).rpartition(":")
+        file = from_recipe(Path(name), info)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"
+        return value | {"path": f"{file}:{function}", "sha256": digest}
 
     @field_validator("path")
     @classmethod

