@@ -64,6 +64,18 @@ def report(line: LineName = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="LINE, LINE@VERSION, VERSION, current or previous.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same; differences are B - A.")],
+    as_json: Json = False,
+) -> None:
+    """Two runs side by side: what changed in the recipe, in the data and, paired, in the figures."""
+    from kt_assets.cli.compare import compare_command
+
+    raise typer.Exit(compare_command(first, second, as_json))
+
+
+@app.command()
 def lineage(
     model: Annotated[str | None, typer.Argument(help="LINE/ASSET or ASSET[@VERSION]: which rows made it?")] = None,
     row: Annotated[str | None, typer.Option(help="A row's id: which models saw it?")] = None,
