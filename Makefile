@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: run setup setup-dev test lint types ui clean
+.PHONY: run setup setup-dev test lint types ui matrix clean
 
 run: setup
 	$(BIN)/kt run
@@ -37,6 +37,9 @@ types: setup-dev
 
 ui: setup
 	$(BIN)/kt ui
+
+matrix: setup-dev
+	$(BIN)/python -m benchmarks.matrix
 
 clean:
 	rm -rf build *.egg-info

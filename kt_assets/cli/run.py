@@ -23,10 +23,11 @@ def run_command(name: str | None, select: Sequence[str] | None, as_json: bool) -
     """Exit code 0 where everything is fresh at the end, 1 where something failed, 130 after Ctrl-C."""
     line, home, console = find_line(name), ensure_home(), Console(stderr=True)
     store = Store(home.store)
-    stale = _selected(line, stale_stages(line, store), select)
+    all_stale = stale_stages(line, store)
+    stale = _selected(line, all_stale, select)
     if not stale:
         console.print(f"[green]✓[/] {line.name}: everything is fresh; nothing to make")
-        return _end(line, store, stale, None, 0.0, as_json)
+        return _end(line, store, all_stale, None, 0.0, as_json)
     console.print(f"[bold]{line.name}[/]: {line.recipe.description}")
     for absent, reason in line.absent.items():
         console.print(f"[dim]absent: {absent} ({reason})[/]")
@@ -36,7 +37,7 @@ def run_command(name: str | None, select: Sequence[str] | None, as_json: bool) -
     with dagster_instance(home) as instance, RunView(line, list(stale), store, instance, run_id):
         outcome = run_stages(line, list(stale), defs, instance, run_id)
     _tell(console, line, outcome)
-    return _end(line, store, stale, outcome, time.monotonic() - started, as_json)
+    return _end(line, store, all_stale, outcome, time.monotonic() - started, as_json)
 
 
 def _selected(line: Line, stale: dict[str, Stale], select: Sequence[str] | None) -> dict[str, Stale]:

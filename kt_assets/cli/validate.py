@@ -8,7 +8,7 @@ from rich.console import Console
 from kt_assets.cli.output import print_json
 from kt_assets.definitions import load_lines
 from kt_assets.line import Line
-from kt_assets.sources.read_jsonl import read_jsonl
+from kt_assets.sources.read_file import read_file
 from kt_assets.sources.reasoning_gym import check_families
 from kt_resources.bases.locate import locate
 from kt_resources.errors import RecipeError
@@ -62,7 +62,7 @@ def check_line(line: Line) -> None:
         if source.type == "reasoning_gym":
             check_families(source.families, source.answer_style if source.purpose == "train" else None)
         else:
-            for _ in islice(read_jsonl(line.folder / source.path, source), READ_ROWS):
+            for _ in islice(read_file(line.folder / source.path, source), READ_ROWS):
                 pass
     check_families(line.recipe.eval_tasks.families)
     if data.synthetic and data.synthetic.prompts.type == "reasoning_gym":

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from kt_assets.evaluate.general_text import LICENCE, general_text
 from kt_assets.evaluate.tasks import write_tasks
 from kt_assets.markdown import cell_text
+from kt_assets.sources.read_file import BadRow
 from kt_assets.sources.reasoning_gym import evaluation_rows
 from kt_assets.sources.records import raw_records, to_jsonl, to_row
 from kt_assets.stage import Made, Stage, Work
@@ -15,7 +17,7 @@ from kt_resources.bases.protocol import BaseLoader
 from kt_resources.bases.spec import BaseSpec
 from kt_resources.errors import DataError
 from kt_resources.recipes.base_model import BaseModelSource
-from kt_resources.recipes.data import EvalData, JsonlSource, Source
+from kt_resources.recipes.data import EvalData, FileSource, Source
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.fingerprint import file_sha256
 from kt_resources.store.schemas import Row, prompt_text
@@ -55,7 +57,7 @@ def base_config(recipe: Recipe) -> BaseConfig:
 
 def raw_config(recipe: Recipe, folder: Path) -> RawConfig:
     """The recipe's sources; files are looked for from the recipe's ``folder``."""
-    paths = [source.path for source in recipe.data.sources if isinstance(source, JsonlSource)]
+    paths = [source.path for source in recipe.data.sources if isinstance(source, FileSource)]
     files = {path: file_sha256(folder / path) if (folder / path).is_file() else "missing" for path in paths}
     return RawConfig(sources=tuple(recipe.data.sources), evaluation=recipe.eval_tasks, files=files)
 
@@ -96,7 +98,10 @@ def raw_examples(stage: Stage) -> dg.AssetsDefinition:
 
 
 def read_sources(work: Work) -> Made:
-    """Write ``raw.jsonl`` as the sources give it, and the same rows with ids as ``examples.parquet``."""
+    """Write ``raw.jsonl`` as the sources give it, and the same rows with ids as ``examples.parquet``.
+
+    Rows that a source sets aside go to ``bad_rows.jsonl``, each with its place and its reason.
+    """
     config: RawConfig = work.config
     folder = work.stage.folder or Path.cwd()
     for path in config.files:
@@ -104,11 +109,16 @@ def read_sources(work: Work) -> Made:
             raise DataError("there is no such file", where=str(folder / path), mend="correct `path` in the recipe")
     dirty = any(getattr(source, "dirt", None) for source in config.sources)
     held_out = evaluation_rows(config.evaluation) if dirty else []
-    records = [record for source in config.sources for record in raw_records(source, held_out, folder)]
+    bad: list[BadRow] = []
+    records = [record for source in config.sources for record in raw_records(source, held_out, folder, bad)]
     (work.out / "raw.jsonl").write_text(to_jsonl(records), encoding="utf-8")
     rows = [to_row(record) for record in records]
     write_rows(work.out / "examples.parquet", rows, "example")
-    return Made({"num_rows": len(rows), "rows_by_source": Counter(row["source"] for row in rows)}, {"rows": show(rows)})
+    facts: dict[str, Any] = {"num_rows": len(rows), "rows_by_source": Counter(row["source"] for row in rows)}
+    if bad:
+        (work.out / "bad_rows.jsonl").write_text(to_jsonl(bad), encoding="utf-8")
+        facts["num_bad_rows"] = len(bad)
+    return Made(facts, {"rows": show(rows)})
 
 
 def eval_tasks(stage: Stage) -> dg.AssetsDefinition:

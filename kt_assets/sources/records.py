@@ -6,25 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from kt_assets.sources.dirt import add_dirt
-from kt_assets.sources.read_jsonl import read_jsonl
+from kt_assets.sources.read_file import BadRow, read_file
 from kt_assets.sources.reasoning_gym import source_rows
-from kt_resources.recipes.data import JsonlSource, ReasoningGymSource
+from kt_resources.recipes.data import FileSource, ReasoningGymSource
 from kt_resources.store.schemas import Row, example_row
 
 COLUMNS = ("source", "family", "prompt", "completion", "answer", "verification", "origin")
 
 
 def raw_records(
-    source: ReasoningGymSource | JsonlSource, eval_rows: Sequence[Row], folder: Path
+    source: ReasoningGymSource | FileSource,
+    eval_rows: Sequence[Row],
+    folder: Path,
+    bad_rows: list[BadRow] | None = None,
 ) -> list[dict[str, Any]]:
     """The raw records of one source of the recipe, deliberate dirt included.
 
     Args:
         eval_rows: the evaluation items, of which leaked dirt is made.
         folder: the recipe's folder, from which a source's path counts.
+        bad_rows: takes the rows that a source sets aside.
     """
-    if isinstance(source, JsonlSource):
-        return [to_record(row) for row in read_jsonl(folder / source.path, source)]
+    if isinstance(source, FileSource):
+        return [to_record(row) for row in read_file(folder / source.path, source, bad_rows)]
     records = [to_record(row) for row in source_rows(source)]
     return records if source.dirt is None else add_dirt(records, eval_rows, source.dirt, source.seed)
 

@@ -84,27 +84,33 @@ class ReasoningGymSource(Strict):
     dirt: Dirt | None = None
 
 
-class JsonlSource(Strict):
-    """Rows from a JSON Lines file of a person's own.
+class FileSource(Strict):
+    """Rows from a file of a person's own.
 
     Attributes:
+        type: ``file`` tells JSON Lines, JSON, CSV and Parquet by the path's ending; ``jsonl`` is JSON Lines whatever
+            the ending.
         path: the file, relative to the recipe's folder.
-        format: ``alpaca`` (instruction, input, output), ``messages`` (role, content), ``prompts`` (prompt, with
-            completion and answer where there are any); ``auto`` tells from the first row.
+        format: ``alpaca`` (instruction, input, output), ``messages`` (role, content), ``sharegpt`` (conversations of
+            from and value), ``preference`` (prompt, chosen, rejected; the chosen answer is the completion),
+            ``prompts`` (prompt, with completion and answer where there are any); ``auto`` tells from the columns.
         license: the data's licence, for the model card.
         system: system message for rows that have none.
+        on_bad_row: ``refuse`` stops at the first row that cannot be used; ``set_aside`` goes on, and keeps each such
+            row's place and reason in ``bad_rows.jsonl``.
     """
 
-    type: Literal["jsonl"]
+    type: Literal["file", "jsonl"]
     name: Name
     purpose: Purpose = "train"
     path: str
-    format: Literal["alpaca", "messages", "prompts", "auto"] = "auto"
+    format: Literal["alpaca", "messages", "sharegpt", "preference", "prompts", "auto"] = "auto"
     license: str | None = None
     system: str | None = None
+    on_bad_row: Literal["refuse", "set_aside"] = "refuse"
 
 
-Source = Annotated[ReasoningGymSource | JsonlSource, Field(discriminator="type")]
+Source = Annotated[ReasoningGymSource | FileSource, Field(discriminator="type")]
 
 
 class Heuristics(Strict):

@@ -20,6 +20,8 @@ class Facts(Strict):
         adapter_merged_max_logit_diff: largest |logit| difference between start + adapter and the merged model, in
             float32 on the probe prompts; None where there is no adapter or no probe.
         adapter_merged_mean_kl: mean KL(start + adapter ‖ merged) over the same positions, in nats.
+        trained_saved_max_logit_diff: largest |logit| difference between the model in memory at the end of training and
+            the saved one, loaded anew; None unless it was trained in float32 and its last weights were kept.
         kl_to_start: mean KL(trained ‖ start) over the probe prompts' positions, in nats.
         stops_rate: share of probe prompts whose greedy answer ends with a stop token in time.
     """
@@ -45,6 +47,7 @@ class Facts(Strict):
     num_tensors: int
     adapter_merged_max_logit_diff: float | None = None
     adapter_merged_mean_kl: float | None = None
+    trained_saved_max_logit_diff: float | None = None
     kl_to_start: float | None = None
     stops_rate: float | None = None
     num_probes: int

@@ -27,10 +27,12 @@ class Probes:
     Attributes:
         prompts: conversations that end where the assistant answers.
         max_new_tokens: how long a greedy answer may be before it counts as endless.
+        trained: logits that the model gave in memory at the end of training, as :func:`probe_logits` has them.
     """
 
     prompts: Sequence[Prompt] = ()
     max_new_tokens: int = 64
+    trained: Sequence["torch.Tensor"] | None = None
 
 
 def measure(start_dir: Path, artifact_dir: Path, probes: Probes) -> dict[str, Any]:
@@ -136,9 +138,18 @@ def _behaviour_facts(start_dir: Path, model_dir: Path, adapter_dir: Path, probes
     merged, start_model = _logits(model, ids), _load(start_dir)
     facts["stops_rate"] = sum(answer.stopped for answer in answers) / len(answers)
     facts["kl_to_start"] = _mean_kl(merged, _logits(start_model, ids))
+    if probes.trained is not None:
+        facts["trained_saved_max_logit_diff"] = _max_difference(list(probes.trained), merged)
     if adapter_dir.is_dir():
         facts |= _adapter_facts(start_model, adapter_dir, ids, merged)
     return facts
+
+
+def probe_logits(model: Any, tokenizer: Any, prompts: Sequence[Prompt]) -> list["torch.Tensor"]:
+    """Logits of each prompt by itself, (tokens, vocabulary) in float32 on the CPU."""
+    from kt_resources.trainers.answers import prompt_ids
+
+    return _logits(model, [prompt_ids(tokenizer, prompt) for prompt in prompts])
 
 
 def _adapter_facts(
@@ -165,7 +176,7 @@ def _logits(model: Any, ids: list[list[int]]) -> list["torch.Tensor"]:
     import torch
 
     with torch.no_grad():
-        return [model(input_ids=torch.tensor([row])).logits[0] for row in ids]
+        return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in ids]
 
 
 def _max_difference(one: list["torch.Tensor"], other: list["torch.Tensor"]) -> float:

@@ -195,11 +195,12 @@ def _kept(trainer: Any) -> dict[str, Any]:
 def _finish(spec: TrainSpec, trainer: Any, clock: Clock, before: Sequence[str], rows: list[str]) -> dict[str, Any]:
     from kt_resources.trainers.saving import save_trained_rows
 
+    trained = _trained_logits(spec, trainer)
     with clock.phase("save"):
         _save(spec, trainer.keeper.folder)
         save_trained_rows(rows, spec.out_dir / "trained_rows.parquet")
     with clock.phase("measure"):
-        facts = _facts(spec, trainer, len(rows))
+        facts = _facts(spec, trainer, len(rows), trained)
         write_json(spec.out_dir / "facts.json", facts)
         _write_samples(spec, before, trainer.processing_class)
     return _result(spec, trainer, clock, facts)
@@ -216,11 +217,24 @@ def _save(spec: TrainSpec, kept: Path) -> None:
     save_model(weights, spec.model_dir, spec.out_dir / "model")
 
 
-def _facts(spec: TrainSpec, trainer: Any, num_trained_rows: int) -> dict[str, Any]:
+def _trained_logits(spec: TrainSpec, trainer: Any) -> "list[torch.Tensor] | None":
+    """What the model in memory answers to the probes, where the saved one should answer just so."""
+    from kt_resources.trainers.measure import probe_logits
+
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    rounded = spec.precision != "fp32" or is_sharded() or hasattr(model.config, "quantization_config")
+    if rounded or _kept(trainer)["step"] != trainer.state.global_step:
+        return None
+    return probe_logits(model, trainer.processing_class, _probe_prompts(spec))
+
+
+def _facts(
+    spec: TrainSpec, trainer: Any, num_trained_rows: int, trained: "list[torch.Tensor] | None"
+) -> dict[str, Any]:
     from kt_resources.trainers.measure import Probes, measure
 
     kept, start = _kept(trainer), trainer.keeper.start or {}
-    probes = Probes(_probe_prompts(spec), spec.sample_tokens)
+    probes = Probes(_probe_prompts(spec), spec.sample_tokens, trained or None)
     facts = Facts(
         objective=spec.objective.type,
         update=spec.update.type,

@@ -163,6 +163,11 @@ BROKEN = {
     "a step that changed nothing": ("trainer", FakeTrainer(facts={"delta_norm_relative": 0.0}), "sft_model"),
     "weights that are NaN": ("trainer", FakeTrainer(facts={"finite": False}), "sft_model"),
     "merged answers that differ": ("trainer", FakeTrainer(facts={"adapter_merged_mean_kl": 0.5}), "sft_model"),
+    "saved weights that answer otherwise": (
+        "trainer",
+        FakeTrainer(facts={"trained_saved_max_logit_diff": 0.5}),
+        "sft_model",
+    ),
     "a base that computes NaN": ("bases", FakeBaseLoader({"logits_finite": False}), "base_model"),
     "a base that says nothing": ("bases", FakeBaseLoader({"num_answer_tokens": 0}), "base_model"),
     "a GGUF far from its checkpoint": ("quantizer", FakeQuantizer(facts={"mean_kl_to_checkpoint": 2.0}), "gguf_model"),

@@ -1,5 +1,6 @@
 """Every fact against a folder in which it is broken."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -153,3 +154,17 @@ def test_a_model_that_stops_shows(broken: Any) -> None:
 def test_without_probes_behaviour_is_left_unsaid(artifact: Path, tiny_model_dir: Path) -> None:
     facts = measure(tiny_model_dir, artifact, Probes())
     assert facts["num_probes"] == 0 and "stops_rate" not in facts
+
+
+def test_what_was_saved_is_held_against_what_was_trained(artifact: Path, tiny_model_dir: Path) -> None:
+    """The saved model's own logits differ by nothing; logits moved by 0.5 differ by 0.5."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from kt_resources.trainers.measure import probe_logits
+
+    model = AutoModelForCausalLM.from_pretrained(artifact / "model", dtype=torch.float32).eval()
+    trained = probe_logits(model, AutoTokenizer.from_pretrained(artifact / "model"), PROBES.prompts)
+    same = measure(tiny_model_dir, artifact, dataclasses.replace(PROBES, trained=trained))
+    assert same["trained_saved_max_logit_diff"] < 1e-5
+    other = measure(tiny_model_dir, artifact, dataclasses.replace(PROBES, trained=[row + 0.5 for row in trained]))
+    assert other["trained_saved_max_logit_diff"] == pytest.approx(0.5, abs=1e-5)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from kt_assets.sources.read_jsonl import read_jsonl
+from kt_assets.sources.read_file import read_file
 from kt_resources.errors import DataError
-from kt_resources.recipes.data import JsonlSource
+from kt_resources.recipes.data import FileSource
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 
@@ -15,7 +15,7 @@ def read(tmp_path, content, **options):
     path = tmp_path / "mine.jsonl"
     lines = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in content]
     path.write_bytes(b"\n".join(lines))
-    return list(read_jsonl(path, JsonlSource(type="jsonl", name="mine", path="mine.jsonl", **options)))
+    return list(read_file(path, FileSource(type="jsonl", name="mine", path="mine.jsonl", **options)))
 
 
 def test_alpaca(tmp_path):
@@ -90,6 +90,6 @@ def test_a_named_format_is_asked_of_the_first_row_too(tmp_path):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    source = JsonlSource(type="jsonl", name="mine", path="none.jsonl")
+    source = FileSource(type="jsonl", name="mine", path="none.jsonl")
     with pytest.raises(DataError, match="no such file"):
-        list(read_jsonl(tmp_path / "none.jsonl", source))
+        list(read_file(tmp_path / "none.jsonl", source))

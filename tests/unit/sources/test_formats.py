@@ -1,0 +1,66 @@
+"""Each format of rows: told from the columns, and parted into prompt and completion."""
+
+import pytest
+
+from kt_assets.sources.formats import format_of, turns_of
+from kt_resources.errors import DataError
+
+USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+SHAREGPT = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}
+
+
+@pytest.mark.parametrize(
+    ("record", "form"),
+    [
+        ({"instruction": "Say hi", "input": "", "output": "hi"}, "alpaca"),
+        ({"messages": [USER, ASSISTANT]}, "messages"),
+        (SHAREGPT, "sharegpt"),
+        ({"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, "preference"),
+        ({"prompt": "Hi", "completion": "Hello"}, "prompts"),
+        ({"instruction": None, "prompt": "Hi"}, "prompts"),
+    ],
+)
+def test_the_columns_tell_the_format(record, form):
+    assert format_of(record, "r.jsonl:1") == form
+
+
+@pytest.mark.parametrize(
+    ("record", "form"),
+    [
+        (SHAREGPT, "sharegpt"),
+        ({"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, "preference"),
+        ({"prompt": [USER], "chosen": [USER, ASSISTANT], "rejected": [USER]}, "preference"),
+        ({"messages": [USER, ASSISTANT]}, "messages"),
+    ],
+)
+def test_prompt_and_completion(record, form):
+    assert turns_of(record, form, "r.jsonl:1") == ([USER], "Hello")
+
+
+def test_sharegpt_keeps_its_system_message_and_a_last_question_is_a_prompt():
+    record = {"system": "S", "conversations": SHAREGPT["conversations"][:1]}
+    assert turns_of(record, "sharegpt", "r.jsonl:1") == ([{"role": "system", "content": "S"}, USER], None)
+
+
+@pytest.mark.parametrize(
+    ("record", "form", "what"),
+    [
+        ({"conversations": []}, "sharegpt", "list of turns"),
+        ({"conversations": [{"from": "bing", "value": "x"}]}, "sharegpt", "turn 1 is from 'bing'"),
+        ({"conversations": [{"from": "gpt"}]}, "sharegpt", "turn 1 has no text 'value'"),
+        ({"system": "S", "conversations": SHAREGPT["conversations"][1:]}, "sharegpt", "an answer and no question"),
+        ({"prompt": "Hi", "chosen": [USER]}, "preference", "does not end with a turn of role assistant"),
+        ({"prompt": "Hi", "completion": "Hello"}, "preference", "no 'chosen' but completion, prompt"),
+    ],
+)
+def test_what_a_format_refuses(record, form, what):
+    with pytest.raises(DataError, match=what) as caught:
+        turns_of(record, form, "r.jsonl:7")
+    assert caught.value.where == "r.jsonl:7"
+
+
+def test_an_answer_that_is_labelled_wrong_is_not_learned():
+    row = {"prompt": "1 + 1?", "completion": "3", "label": False}
+    with pytest.raises(DataError, match="label says"):
+        turns_of(row, "prompts", "rows.jsonl:1")
+    assert turns_of(row | {"label": True}, "prompts", "rows.jsonl:1")[1] == "3"
