@@ -1,0 +1,1 @@
+"""Figures that one can make again: each module is a command, ``python -m benchmarks.NAME``."""

@@ -1,0 +1,61 @@
+"""``python -m benchmarks.matrix``: try every cell, and write ``docs/matrix.md``. An interrupted run goes on."""
+
+import argparse
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.matrix.cell import Outcome, prepare, try_cell
+from benchmarks.matrix.table import page
+from kt_resources.trainers.objectives import OBJECTIVES
+from kt_resources.trainers.updates import UPDATES
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "matrix.md"
+
+
+def main() -> int:
+    """Exit code 1 where a cell neither learned nor was refused."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(".kt/matrix"), help="where cells and their outcomes lie")
+    parser.add_argument("--objective", choices=OBJECTIVES, help="only this row")
+    parser.add_argument("--update", choices=UPDATES, help="only this column")
+    parser.add_argument("--again", action="store_true", help="forget the outcomes there are")
+    options = parser.parse_args()
+    if options.again:
+        shutil.rmtree(options.work, ignore_errors=True)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+
+    torch.set_num_threads(1)  # two threads on a model this small only wait for each other
+    prepared = options.work.resolve() / "prepared"
+    if not prepared.exists():
+        prepare(prepared)
+    outcomes = [
+        _outcome(objective, update, options.work.resolve())
+        for objective in ([options.objective] if options.objective else OBJECTIVES)
+        for update in ([options.update] if options.update else UPDATES)
+    ]
+    if not options.objective and not options.update:
+        PAGE.write_text(page(outcomes))
+        print(f"{PAGE}: {len(outcomes)} cells")
+    return int(any(outcome.status not in ("learned", "refused") for outcome in outcomes))
+
+
+def _outcome(objective: str, update: str, work: Path) -> Outcome:
+    """The cell's outcome: as it was found before, or tried now."""
+    folder = work / objective / update
+    kept = folder / "outcome.json"
+    if kept.is_file():
+        return Outcome(**json.loads(kept.read_text()))
+    shutil.rmtree(folder, ignore_errors=True)
+    outcome = try_cell(objective, update, work / "prepared", folder)
+    print(f"{objective} × {update}: {outcome.status} {outcome.reason} ({outcome.seconds:.1f} s)", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(asdict(outcome)))
+    return outcome
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""What a cell is asked: by how much each objective must improve, and the options that a tiny training takes.
+
+The amounts were fixed before the cells were run, the rates and batches were not. An amount is far above what a figure
+moves when nothing is learned, and below what a sound training of :data:`STEPS` steps reaches.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+STEPS = 12
+LEARNING_RATE = 1e-2
+
+
+@dataclass(frozen=True)
+class Aim:
+    """By how much the held-out figure of an objective must improve, and what the objective takes on tiny rows.
+
+    Attributes:
+        steps: optimizer steps.
+        batch: rows of a step; completions of the online objectives.
+    """
+
+    amount: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = STEPS
+    batch: int = 8
+
+
+AIMS: Mapping[str, Aim] = MappingProxyType(
+    {
+        "sft": Aim(0.5),
+        "distillation": Aim(0.25),
+        "dpo": Aim(0.05),
+        "ipo": Aim(2.0),
+        "robust_dpo": Aim(0.05),
+        "orpo": Aim(0.5),
+        "cpo": Aim(0.5),
+        "simpo": Aim(0.1),
+        "grpo": Aim(0.2, {"num_generations": 4, "max_completion_length": 6}, steps=45, batch=32),
+    }
+)
+"""The amounts in the figure's own unit: held-out loss, or reward between 0 and 1."""
+
+LEARNING_RATES: Mapping[str, float] = MappingProxyType({"full": 3e-3, "lora_plus": 1e-3, "rslora": 2.5e-3})
+"""Where an update strategy needs another rate than :data:`LEARNING_RATE`: rsLoRA scales by
+√r = 4 times as much, and LoRA+ teaches B at 16 times the rate."""

@@ -1,0 +1,42 @@
+"""The page of all cells."""
+
+from collections.abc import Sequence
+
+from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, STEPS
+from benchmarks.matrix.cell import TOLERANCE, Outcome
+
+HEAD = """# Every objective with every update strategy
+
+Made by `make matrix`. Each cell trains a random Llama of 0.2 M parameters for {steps} steps of 8 rows, in float32, at a
+learning rate of {rate} ({rates}), through the training program's own code; the online objectives start from that model
+after SFT, and train for {online} steps of 32 completions. A cell counts where the held-out figure improved by the
+amount fixed for its objective, the saved model, loaded anew, gives the trained one's logits, and the merged model gives
+the adapter's, both within {tolerance}. The number is the gain: of held-out loss, or of the reward of greedy answers.
+
+"""
+
+
+def page(outcomes: Sequence[Outcome]) -> str:
+    """Markdown: the matrix, then the reason of each cell that is not a number."""
+    cells = {(outcome.objective, outcome.update): outcome for outcome in outcomes}
+    objectives, updates = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    notes: list[str] = []
+    rows = ["| objective | must gain | " + " | ".join(updates) + " |", "|---|---:|" + "---:|" * len(updates)]
+    for objective in objectives:
+        shown = [_shown(cells[objective, update], notes) if (objective, update) in cells else "" for update in updates]
+        rows.append(f"| {objective} | {AIMS[objective].amount:g} | " + " | ".join(shown) + " |")
+    rates = ", ".join(f"{update}: {rate:g}" for update, rate in LEARNING_RATES.items())
+    head = HEAD.format(steps=STEPS, rate=LEARNING_RATE, rates=rates, tolerance=TOLERANCE, online=AIMS["grpo"].steps)
+    return head + "\n".join([*rows, "", *notes]).rstrip() + "\n"
+
+
+def _shown(outcome: Outcome, notes: list[str]) -> str:
+    if outcome.status == "learned":
+        return f"{_gain(outcome):.2g}"
+    told = outcome.reason or f"from {outcome.start:.4g} to {outcome.final:.4g}"
+    notes.append(f"{len(notes) + 1}. {outcome.objective} with {outcome.update}: {outcome.status}: {told}")
+    return f"{'—' if outcome.status == 'refused' else '✗'} [{len(notes)}]"
+
+
+def _gain(outcome: Outcome) -> float:
+    return abs((outcome.final or 0.0) - (outcome.start or 0.0))
