@@ -24,11 +24,18 @@ from kt_assets.sources.assets import (
     raw_examples,
 )
 from kt_assets.stage import Stage
-from kt_assets.synthetic.assets import pairs_config, preference_pairs, synthetic_config, synthetic_examples
+from kt_assets.synthetic.assets import (
+    labels_config,
+    pairs_config,
+    preference_labels,
+    preference_pairs,
+    synthetic_config,
+    synthetic_examples,
+)
 from kt_assets.train.assets import step_config, step_model
 from kt_resources.compute.needs import Needs
 from kt_resources.contracts.contract import Contract
-from kt_resources.recipes.data import SYNTHETIC
+from kt_resources.recipes.data import SYNTHETIC, OnPolicy
 from kt_resources.recipes.recipe import BASE, Recipe, Step
 from kt_resources.strict import Strict
 
@@ -150,11 +157,11 @@ def _add_data(line: Line) -> None:
 
 
 def _add_dataset(line: Line, name: str) -> None:
-    """Add the dataset ``name`` unless it is there: a mix to learn from, pairs by a policy, or prompts."""
+    """Add the dataset ``name`` unless it is there: a mix to learn from, a policy's judged answers, or prompts."""
     if name in line.stages or name in line.absent:
         return
     recipe, dataset = line.recipe, line.recipe.datasets[name]
-    if dataset.type == "on_policy_pairs" and recipe.verifier.type == "none":
+    if isinstance(dataset, OnPolicy) and recipe.verifier.type == "none":
         line.absent[name] = "the recipe has no verifier, so the policy's answers cannot be told apart"
     elif dataset.type == "mix":
         parents = {"curated": "curated_examples", "base": BASE}
@@ -164,6 +171,9 @@ def _add_dataset(line: Line, name: str) -> None:
     elif dataset.type == "on_policy_pairs":
         parents = {"curated": "curated_examples", "policy": _model(recipe, dataset.policy)}
         line.add(name, preference_pairs, pairs_config(recipe, dataset), parents, "preference_pairs", Needs())
+    elif dataset.type == "on_policy_labels":
+        parents = {"curated": "curated_examples", "policy": _model(recipe, dataset.policy)}
+        line.add(name, preference_labels, labels_config(recipe, dataset), parents, "preference_labels", Needs())
     else:
         line.add(name, rl_prompts, prompts_config(recipe, dataset), {"curated": "curated_examples"}, "rl_prompts")
 

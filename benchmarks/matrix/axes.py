@@ -35,6 +35,7 @@ AIMS: Mapping[str, Aim] = MappingProxyType(
         "dpo": Aim(0.05),
         "ipo": Aim(2.0),
         "robust_dpo": Aim(0.05),
+        "kto": Aim(0.05),
         "orpo": Aim(0.5),
         "cpo": Aim(0.5),
         "simpo": Aim(0.1),

@@ -13,7 +13,7 @@ from kt_resources.errors import KtError
 from kt_resources.trainers.objectives import OBJECTIVES
 from kt_resources.trainers.spec import TrainSpec
 from kt_resources.trainers.tiny import make_tiny_model
-from kt_resources.trainers.tiny_rows import sums, write_pairs, write_prompts, write_tokenized
+from kt_resources.trainers.tiny_rows import sums, write_labels, write_pairs, write_prompts, write_tokenized
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between the trained model and the saved one, and between adapter and merged model."""
@@ -55,6 +55,7 @@ def prepare(folder: Path) -> None:
     for split, rows in {"train": sums(96), "validation": sums(16, start=200)}.items():
         write_tokenized(rows, folder / "model", folder / "tokenized" / f"{split}.parquet")
         write_pairs(rows, folder / "preference_pairs" / f"{split}.parquet")
+        write_labels(rows, folder / "labels" / f"{split}.parquet")
         write_prompts(rows, folder / "prompts" / f"{split}.parquet")
     (folder / "rewards.py").write_text(SCORER)
     make_tiny_model(folder / "teacher", seed=1)

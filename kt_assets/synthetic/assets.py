@@ -11,14 +11,15 @@ from kt_assets.sources.assets import show
 from kt_assets.stage import Made, Stage, Work
 from kt_assets.synthetic.completions import Candidate, candidates_by_id, with_references
 from kt_assets.synthetic.few_shot import choose_few_shot, with_few_shot, without_shots
-from kt_assets.synthetic.pairs import Pairs, build_pairs
+from kt_assets.synthetic.labels import build_labels
+from kt_assets.synthetic.pairs import build_pairs
 from kt_assets.synthetic.prompts import synthetic_prompts
 from kt_assets.synthetic.reject import Accepted, accept
 from kt_resources.compute.program import write_json
 from kt_resources.generators.config import Engine, Sampling
 from kt_resources.generators.protocol import Generator
 from kt_resources.generators.spec import GenerateSpec
-from kt_resources.recipes.data import Decontamination, OnPolicyPairs, Synthetic
+from kt_resources.recipes.data import Decontamination, OnPolicy, OnPolicyLabels, OnPolicyPairs, Synthetic
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.schemas import Row, prompt_key
 from kt_resources.store.store import Artifact, Store
@@ -43,6 +44,13 @@ class PairsConfig(OnPolicyPairs):
     purpose_sources: tuple[str, ...]
 
 
+class LabelsConfig(OnPolicyLabels):
+    """The labels, with the verifier that gives them."""
+
+    verifier: Verifier
+    purpose_sources: tuple[str, ...]
+
+
 def synthetic_config(recipe: Recipe) -> SyntheticConfig:
     """The recipe's synthetic section; only called where it has one."""
     assert recipe.data.synthetic is not None
@@ -58,6 +66,12 @@ def pairs_config(recipe: Recipe, dataset: OnPolicyPairs) -> PairsConfig:
     """The dataset with the recipe's verifier and its sources of purpose ``preference``."""
     sources = recipe.sources_for("preference")
     return PairsConfig(verifier=recipe.verifier, purpose_sources=sources, **dict(dataset))
+
+
+def labels_config(recipe: Recipe, dataset: OnPolicyLabels) -> LabelsConfig:
+    """The dataset with the recipe's verifier and its sources of purpose ``preference``."""
+    sources = recipe.sources_for("preference")
+    return LabelsConfig(verifier=recipe.verifier, purpose_sources=sources, **dict(dataset))
 
 
 def synthetic_examples(stage: Stage) -> dg.AssetsDefinition:
@@ -121,13 +135,9 @@ def preference_pairs(stage: Stage) -> dg.AssetsDefinition:
 def make_pairs(work: Work, generator: Generator) -> Made:
     """Sample the policy on prompts of its own purpose, score, pair best with worst, hold some out."""
     config: PairsConfig = work.config
-    curated = read_rows(work.inputs["curated"].path("examples.parquet"))
-    prompts = select_prompts(curated, config.sources or config.purpose_sources, config.num_prompts, config.seed)
-    result, candidates = generate(work, generator, work.inputs["policy"], prompts, config.num_samples)
-    if config.with_reference:
-        candidates = with_references(candidates, curated)
+    result, prompts, candidates = sample_policy(work, generator)
     pairs = build_pairs(prompts, candidates, build_verifier(config.verifier), config)
-    train, validation = split_pairs(pairs, config)
+    train, validation = hold_out(pairs.rows, config)
     write_rows(work.out / "train.parquet", train, "pair")
     write_rows(work.out / "validation.parquet", validation, "pair")
     facts = {
@@ -140,11 +150,51 @@ def make_pairs(work: Work, generator: Generator) -> Made:
     return Made.of_program(result, facts | {"prompts by outcome": pairs.counts}, {"pairs": pairs_table(train)})
 
 
-def split_pairs(pairs: Pairs, config: OnPolicyPairs) -> tuple[list[Row], list[Row]]:
+def preference_labels(stage: Stage) -> dg.AssetsDefinition:
+    """The policy's own answers, each labelled desirable or not by the verifier."""
+
+    @dg.asset(**stage.arguments())
+    def labelled(
+        context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], generator: dg.ResourceParam[Generator]
+    ) -> dg.MaterializeResult:
+        return stage.materialize(context, store, lambda work: make_labels(work, generator))
+
+    return labelled
+
+
+def make_labels(work: Work, generator: Generator) -> Made:
+    """Sample the policy on prompts of its own purpose, label each answer by its score, hold some prompts out."""
+    config: LabelsConfig = work.config
+    result, prompts, candidates = sample_policy(work, generator)
+    labels = build_labels(prompts, candidates, build_verifier(config.verifier), config.min_score)
+    train, validation = hold_out(labels.rows, config)
+    write_rows(work.out / "train.parquet", train, "label")
+    write_rows(work.out / "validation.parquet", validation, "label")
+    facts = {
+        "num_train_rows": len(train),
+        "num_validation_rows": len(validation),
+        "num_desirable": sum(row["label"] for row in train),
+        "num_undesirable": sum(not row["label"] for row in train),
+        "num_prompts_shared_with_validation": shared_prompts(train, validation),
+    }
+    write_json(work.out / "facts.json", facts)
+    return Made.of_program(result, facts | {"answers by outcome": labels.counts}, {"labels": labels_table(train)})
+
+
+def sample_policy(work: Work, generator: Generator) -> tuple[dict, list[Row], dict[str, list[Candidate]]]:
+    """The generator's result, the prompts, and the policy's answers to each (with the references, where asked)."""
+    config: PairsConfig | LabelsConfig = work.config
+    curated = read_rows(work.inputs["curated"].path("examples.parquet"))
+    prompts = select_prompts(curated, config.sources or config.purpose_sources, config.num_prompts, config.seed)
+    result, candidates = generate(work, generator, work.inputs["policy"], prompts, config.num_samples)
+    return result, prompts, with_references(candidates, curated) if config.with_reference else candidates
+
+
+def hold_out(rows: list[Row], config: OnPolicy) -> tuple[list[Row], list[Row]]:
     """``(train, validation)``; with fewer than two prompts nothing is held out, and the contract says so."""
-    if len({prompt_key(row) for row in pairs.rows}) < 2:
-        return pairs.rows, []
-    return split_by_prompt(pairs.rows, fraction=config.validation_fraction, seed=config.seed)
+    if len({prompt_key(row) for row in rows}) < 2:
+        return rows, []
+    return split_by_prompt(rows, fraction=config.validation_fraction, seed=config.seed)
 
 
 def generate(
@@ -177,4 +227,13 @@ def pairs_table(rows: Sequence[Row], count: int = 6) -> str:
         cells = [row["prompt"][-1]["content"], row["chosen"], row["rejected"]]
         shown = [cell_text(cell, 120) for cell in cells]
         lines.append("| " + " | ".join([*shown, f"{row['chosen_score']:g} > {row['rejected_score']:g}"]) + " |")
+    return "\n".join(lines)
+
+
+def labels_table(rows: Sequence[Row], count: int = 6) -> str:
+    """Some labelled answers as a markdown table."""
+    lines = ["| prompt | answer | desirable | score |", "|---|---|---|---|"]
+    for row in rows[:count]:
+        shown = [cell_text(cell, 120) for cell in (row["prompt"][-1]["content"], row["completion"])]
+        lines.append("| " + " | ".join([*shown, "yes" if row["label"] else "no", f"{row['score']:g}"]) + " |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """The recipe's data sections: sources, curation, synthetic data, datasets and held-out tasks.
 
-Rows reach training by purpose: sources of purpose ``train`` feed the mixes, ``preference`` the on-policy pairs,
-``rl`` the prompts of reinforcement learning. Evaluation tasks decontaminate all of them.
+Rows reach training by purpose: sources of purpose ``train`` feed the mixes, ``preference`` the on-policy pairs and
+labels, ``rl`` the prompts of reinforcement learning. Evaluation tasks decontaminate all of them.
 """
 
 from collections import Counter
@@ -236,8 +236,8 @@ class Mix(Strict):
     seed: int = 0
 
 
-class OnPolicyPairs(Strict):
-    """Pairs of the policy's own completions, the better and the worse told apart by the verifier.
+class OnPolicy(Strict):
+    """The policy's own completions, judged by the verifier.
 
     Attributes:
         policy: the training step whose model answers.
@@ -245,13 +245,9 @@ class OnPolicyPairs(Strict):
         num_prompts: prompts sampled; None takes all.
         num_samples: completions a prompt.
         with_reference: the source's own answer to a prompt, where it has one, is a candidate beside the completions;
-            the verifier scores it like them. It makes pairs where the policy is never right.
-        min_margin: smallest difference of scores between chosen and rejected.
-        max_pairs: pairs in all; None keeps every one.
-        max_pairs_per_prompt: pairs of one prompt, over distinct completions.
+            the verifier scores it like them. It helps where the policy is never right.
     """
 
-    type: Literal["on_policy_pairs"]
     policy: Name
     sources: list[Name] | None = None
     num_prompts: int | None = Field(default=None, ge=1)
@@ -259,17 +255,40 @@ class OnPolicyPairs(Strict):
     with_reference: bool = False
     sampling: Sampling = Sampling(temperature=1.0)
     engine: Engine = "auto"
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = 0
+
+
+class OnPolicyPairs(OnPolicy):
+    """Pairs of the policy's own completions, the better and the worse told apart by the verifier.
+
+    Attributes:
+        min_margin: smallest difference of scores between chosen and rejected.
+        max_pairs: pairs in all; None keeps every one.
+        max_pairs_per_prompt: pairs of one prompt, over distinct completions.
+    """
+
+    type: Literal["on_policy_pairs"]
     min_margin: float = Field(default=0.1, gt=0, le=1)
     max_pairs: int | None = Field(default=None, ge=1)
     max_pairs_per_prompt: int = Field(default=1, ge=1)
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    seed: int = 0
 
     @model_validator(mode="after")
     def _there_is_something_to_compare(self) -> "OnPolicyPairs":
         if self.num_samples < 2 and not self.with_reference:
             raise ValueError("one completion a prompt makes no pair; take num_samples: 2 or with_reference: true")
         return self
+
+
+class OnPolicyLabels(OnPolicy):
+    """The policy's own completions, each labelled desirable or not by the verifier's score.
+
+    Attributes:
+        min_score: score from which a completion is desirable.
+    """
+
+    type: Literal["on_policy_labels"]
+    min_score: float = Field(default=0.5, gt=0, le=1)
 
 
 class Prompts(Strict):
@@ -282,7 +301,7 @@ class Prompts(Strict):
     seed: int = 0
 
 
-Dataset = Annotated[Mix | OnPolicyPairs | Prompts, Field(discriminator="type")]
+Dataset = Annotated[Mix | OnPolicyPairs | OnPolicyLabels | Prompts, Field(discriminator="type")]
 
 
 class EvalData(Strict):

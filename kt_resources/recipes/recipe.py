@@ -15,7 +15,7 @@ from kt_resources.recipes.data import (
     Data,
     Dataset,
     EvalData,
-    OnPolicyPairs,
+    OnPolicy,
     Purpose,
     generated_tasks,
     shared_seeds,
@@ -28,8 +28,18 @@ from kt_resources.verifiers import NoVerifier, Verifier
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 BASE = "base_model"
-ROWS = {"mix": "tokenized", "on_policy_pairs": "preference_pairs", "prompts": "prompts"}
+ROWS = {
+    "mix": "tokenized",
+    "on_policy_pairs": "preference_pairs",
+    "on_policy_labels": "labels",
+    "prompts": "prompts",
+}
 """What each type of dataset holds; an objective says which of them it learns from."""
+
+MISFITS = {
+    ("preference_pairs", "labels"): "a label says of one answer that it is good or bad, not which of two is better",
+}
+"""Why rows of the second kind cannot become those of the first, where that is not plain."""
 
 
 class Problem(NamedTuple):
@@ -63,6 +73,12 @@ class Step(Strict):
     optimization: Optimization = Optimization()
     num_sample_prompts: int = Field(default=4, ge=0, le=32, description="held-out prompts answered before and after")
     resources: Needs = Needs()
+
+    @model_validator(mode="after")
+    def _can_learn(self) -> "Step":
+        if problem := self.objective.problem(self.optimization):
+            raise ValueError(problem)
+        return self
 
     @property
     def asset(self) -> str:
@@ -187,11 +203,12 @@ class Recipe(Strict):
         dataset = self.datasets.get(step.data)
         if dataset is None:
             yield Problem(path, f"data {step.data!r} is no dataset; there are {', '.join(self.datasets)}")
-        elif ROWS[dataset.type] != step.objective.rows:
+        elif ROWS[dataset.type] not in (step.objective.rows, *step.objective.also_fits):
             has, wants = ROWS[dataset.type], step.objective.rows
-            yield Problem(path, f"objective {step.objective.type} learns from {wants}, {step.data} holds {has}")
-        elif isinstance(dataset, OnPolicyPairs) and dataset.policy not in known:
-            yield Problem(path, f"its pairs are sampled from {dataset.policy!r}, which is no earlier step")
+            words = f"objective {step.objective.type} learns from {wants}, {step.data} holds {has}"
+            yield Problem(path, "; ".join([words, *filter(None, [MISFITS.get((wants, has))])]))
+        elif isinstance(dataset, OnPolicy) and dataset.policy not in known:
+            yield Problem(path, f"its answers are sampled from {dataset.policy!r}, which is no earlier step")
 
     def _dataset_problems(self) -> Iterable[Problem]:
         steps, sources = {step.name for step in self.training}, {source.name for source in self.data.sources}
@@ -200,7 +217,7 @@ class Recipe(Strict):
                 if source not in sources | {SYNTHETIC}:
                     words = f"{source!r} is no source; there are {', '.join(sorted(sources | {SYNTHETIC}))}"
                     yield Problem(("datasets", name), words)
-            if isinstance(dataset, OnPolicyPairs) and dataset.policy not in steps | {BASE}:
+            if isinstance(dataset, OnPolicy) and dataset.policy not in steps | {BASE}:
                 words = f"policy {dataset.policy!r} is no step; there are {', '.join(sorted(steps))}"
                 yield Problem(("datasets", name, "policy"), words)
 

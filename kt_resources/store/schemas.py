@@ -69,6 +69,24 @@ def pair_row(row: Mapping[str, Any], chosen: tuple[str, float], rejected: tuple[
     }
 
 
+def label_row(row: Mapping[str, Any], completion: str, label: bool, score: float) -> Row:
+    """A completion of the prompt row ``row`` that is desirable (``label`` true) or not, with the score that says so."""
+    content = [part for message in row["prompt"] for part in (message["role"], message["content"])]
+    return {
+        "id": row_id(*content, "completion", completion, "label", str(label)),
+        "source": row["source"],
+        "family": row["family"],
+        "prompt": list(row["prompt"]),
+        "completion": completion,
+        "label": label,
+        "score": float(score),
+        "answer": row["answer"],
+        "verification": row["verification"],
+        "parents": [row["id"]],
+        "origin": row["origin"],
+    }
+
+
 def prompt_key(row: Mapping[str, Any]) -> str:
     """The id of a row's prompt without its system message: rows with one key ask the same thing, whatever the case."""
     turns = [message for message in row["prompt"] if message["role"] != "system"]
@@ -82,7 +100,7 @@ def prompt_text(row: Mapping[str, Any]) -> str:
 
 @cache
 def schemas() -> dict[str, Any]:
-    """The pyarrow schema of each kind of table: example, removed, pair, tokenized."""
+    """The pyarrow schema of each kind of table: example, removed, pair, label, tokenized."""
     import pyarrow as pa
 
     text, ids = pa.string(), pa.list_(pa.string())
@@ -98,5 +116,8 @@ def schemas() -> dict[str, Any]:
         "example": pa.schema(example),
         "removed": pa.schema([*example, ("reason", text), ("detail", text)]),
         "pair": pa.schema([*head, prompt, ("chosen", text), ("rejected", text), *scores, *truth]),
+        "label": pa.schema(
+            [*head, prompt, ("completion", text), ("label", pa.bool_()), ("score", pa.float64()), *truth]
+        ),
         "tokenized": pa.schema([*head, prompt, ("completion", text), *tokens, *mask_facts, *origin]),
     }

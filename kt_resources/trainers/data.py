@@ -76,6 +76,15 @@ def rendered_pair(row: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> 
     return {"id": row["id"], "prompt": _without_doubled_bos(prompt, tokenizer), **answers}
 
 
+def rendered_label(row: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
+    """A labelled answer as text under the chat template, ending with its stop token."""
+    messages = [dict(message) for message in row["prompt"]]
+    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    answer = _rendered_answer(messages, row["completion"], prompt, tokenizer)
+    asked = _without_doubled_bos(prompt, tokenizer)
+    return {"id": row["id"], "prompt": asked, "completion": answer, "label": bool(row["label"])}
+
+
 def _rendered_answer(
     messages: list[dict[str, Any]], answer: str, prompt: str, tokenizer: "PreTrainedTokenizerBase"
 ) -> str:
@@ -107,6 +116,40 @@ def check_pairs(
             raise TrainingError("chosen and rejected are the same answer", where=where, mend="drop such pairs")
         longer = max(row["chosen"], row["rejected"], key=len)
         _check_length(len(tokenizer(row["prompt"] + longer)["input_ids"]), max_seq_len, where)
+
+
+def read_labels(file: Path) -> list[dict[str, Any]]:
+    """Rows with ``id``, ``prompt``, ``completion`` and ``label``; a preference pair becomes two, both under its id.
+
+    Raises:
+        TrainingError: no such file, no rows, or neither labels nor pairs.
+    """
+    rows = read_rows(file, ("id", "prompt"), all_columns=True)
+    if "chosen" not in rows[0]:
+        return read_rows(file, ("id", "prompt", "completion", "label"))
+    return [
+        {"id": row["id"], "prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
+        for row in read_rows(file, ("id", "prompt", "chosen", "rejected"))
+        for side in ("chosen", "rejected")
+    ]
+
+
+def check_labels(
+    rows: Sequence[dict[str, Any]], tokenizer: "PreTrainedTokenizerBase", max_seq_len: int, file: Path
+) -> None:
+    """Every answer fits, and there are good and bad ones.
+
+    Raises:
+        TrainingError: names the first answer that does not fit, or says which label is missing.
+    """
+    if len(labels := {row["label"] for row in rows}) == 1:
+        only = "desirable" if labels.pop() else "undesirable"
+        raise TrainingError(
+            f"every answer is {only}", where=file.name, mend="give rows of both labels; good ones alone are for SFT"
+        )
+    for row in rows:
+        length = len(tokenizer(row["prompt"] + row["completion"])["input_ids"])
+        _check_length(length, max_seq_len, f"{file.name} row {row['id']}")
 
 
 def check_prompts(

@@ -78,7 +78,7 @@ class FactoryLoop(_Trainer):
         return max(1, math.ceil(batches / self.args.gradient_accumulation_steps))
 
     def rows_trained(self, step: int) -> list[str]:
-        """Ids of the rows that the first ``step`` steps learned from, in the data's order."""
+        """Ids of the rows that the first ``step`` steps learned from, each once, in the data's order."""
         first = list(self.epoch_order(0))
         per_epoch = self.steps_per_epoch(len(first))
         per_step = self.loader_batch_size() * self.args.world_size * self.args.gradient_accumulation_steps
@@ -86,7 +86,7 @@ class FactoryLoop(_Trainer):
         for epoch in range(math.ceil(step / per_epoch)):
             steps = min(step - epoch * per_epoch, per_epoch)
             seen.update(list(self.epoch_order(epoch))[: steps * per_step])
-        return [self.train_dataset[row]["id"] for row in sorted(seen)]
+        return list(dict.fromkeys(self.train_dataset[row]["id"] for row in sorted(seen)))
 
     # -- optimizer
 

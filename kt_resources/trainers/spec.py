@@ -97,6 +97,12 @@ class TrainSpec(ProgramSpec):
             raise ValueError(f"objective {self.objective.type!r} needs a verifier")
         return self
 
+    @model_validator(mode="after")
+    def _can_learn(self) -> "TrainSpec":
+        if problem := self.objective.problem(self.optimization):
+            raise ValueError(problem)
+        return self
+
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, the objective's default where none is given."""

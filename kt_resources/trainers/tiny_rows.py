@@ -42,6 +42,20 @@ def write_pairs(rows: list[dict[str, Any]], file: Path) -> Path:
     return write(pairs, file)
 
 
+def write_labels(rows: list[dict[str, Any]], file: Path) -> Path:
+    """Labelled answers: every other row has the right one, the rest a wrong one."""
+    labels = [
+        {
+            "id": row["id"],
+            "prompt": row["prompt"],
+            "completion": row["completion"] if number % 2 else "I am not sure.",
+            "label": bool(number % 2),
+        }
+        for number, row in enumerate(rows)
+    ]
+    return write(labels, file)
+
+
 def write_prompts(rows: list[dict[str, Any]], file: Path) -> Path:
     """Prompt rows: no completion."""
     return write([row | {"completion": None} for row in rows], file)

@@ -35,6 +35,18 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         ":13:",
         "learns from preference_pairs",
     ),
+    "labels where pairs are needed": (
+        "type: on_policy_pairs",
+        "type: on_policy_labels",
+        ":13:",
+        "which of two is better",
+    ),
+    "kto one row at a time": (
+        "objective: {type: dpo}",
+        "objective: {type: kto}, optimization: {micro_batch_size: 1}",
+        ":13:",
+        "micro_batch_size of 2 or more",
+    ),
     "a step that starts from no step": ("start: sft, data", "start: stf, data", ":13:", "no earlier step"),
     "a dataset that is not there": ("name: sft, data: mix", "name: sft, data: mixx", ":12:", "is no dataset"),
     "a source that is not there": ("{questions: 1.0}", "{question: 1.0}", ":9:", "is no source"),

@@ -10,6 +10,7 @@ from kt_resources.trainers.objectives.distillation import Distillation
 from kt_resources.trainers.objectives.dpo import Dpo
 from kt_resources.trainers.objectives.grpo import Grpo
 from kt_resources.trainers.objectives.ipo import Ipo
+from kt_resources.trainers.objectives.kto import Kto
 from kt_resources.trainers.objectives.orpo import Orpo
 from kt_resources.trainers.objectives.robust_dpo import RobustDpo
 from kt_resources.trainers.objectives.sft import Sft
@@ -20,6 +21,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "dpo": Dpo,
     "ipo": Ipo,
     "robust_dpo": RobustDpo,
+    "kto": Kto,
     "orpo": Orpo,
     "cpo": Cpo,
     "simpo": Simpo,

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-Rows = Literal["tokenized", "preference_pairs", "prompts"]
+    from kt_resources.trainers.spec import Optimization
+
+Rows = Literal["tokenized", "preference_pairs", "labels", "prompts"]
 
 
 @dataclass
@@ -42,6 +44,7 @@ class ObjectiveConfig(Strict):
 
     Attributes:
         rows: the kind of rows it learns from.
+        also_fits: further kinds of rows, which :meth:`load` turns into its own.
         metric: the held-out figure that names the best checkpoint.
         greater_is_better: the direction of ``metric``.
         needs_verifier: whether there is no reward without a verifier.
@@ -51,6 +54,7 @@ class ObjectiveConfig(Strict):
 
     type: str
     rows: ClassVar[Rows]
+    also_fits: ClassVar[tuple[Rows, ...]] = ()
     metric: ClassVar[str] = "eval_loss"
     greater_is_better: ClassVar[bool] = False
     needs_verifier: ClassVar[bool] = False
@@ -61,6 +65,10 @@ class ObjectiveConfig(Strict):
     def companions(self) -> dict[str, str]:
         """Role → the step, teacher or base model that it learns from beside its start; the role is its field."""
         return {}
+
+    def problem(self, optimization: "Optimization") -> str | None:
+        """Why a step cannot learn this as it is set; asked when the recipe loads. Imports no torch."""
+        return None
 
     def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
         """The rows of a Parquet file as TRL's trainer takes them, column ``id`` included.

@@ -154,6 +154,37 @@ def test_a_teacher_is_a_parent_of_the_step_that_learns_from_it(tmp_path: Path) -
     assert {"big_model", "sft_model"} <= stale.keys() and "training_mix" not in stale
 
 
+def test_labels_are_what_the_verifier_says(tmp_path: Path) -> None:
+    def change(values: dict[str, Any]) -> None:
+        pairs = values["datasets"]["preference_pairs"]
+        kept = {name: pairs[name] for name in ("policy", "num_samples", "sampling", "validation_fraction")}
+        values["datasets"]["preference_pairs"] = {"type": "on_policy_labels", **kept}
+        values["training"][1]["objective"] = {"type": "kto"}
+
+    line, store, trainer = tiny_line(change), Store(tmp_path), FakeTrainer()
+    assert run(line, store, trainer=trainer).success
+    labelled = rows(store, "preference_pairs", "train.parquet")
+    assert {row["label"] for row in labelled} == {True, False}
+    assert all(row["label"] == (row["completion"] == f"#### {row['answer']}") for row in labelled)
+    assert {spec.name: spec.objective.type for spec in trainer.specs}["preference"] == "kto"
+
+
+def one_label(text: str) -> Callable[[dict[str, Any], int], str]:
+    return lambda prompt, index: f"#### {prompt['answer']}" if text == "right" else "#### no"
+
+
+@pytest.mark.parametrize(("answers", "rule"), [("right", "some_undesirable"), ("wrong", "some_desirable")])
+def test_labels_of_one_kind_stop_the_line(answers: str, rule: str, tmp_path: Path) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["datasets"]["preference_pairs"] = {"type": "on_policy_labels", "policy": "sft"}
+        values["training"][1]["objective"] = {"type": "kto"}
+
+    store = Store(tmp_path)
+    result = run(tiny_line(change), store, generator=FakeGenerator(one_label(answers)))
+    failed = {e.check_name for e in result.get_asset_check_evaluations() if not e.passed and e.blocking}
+    assert rule in failed and store.current("tiny/preference_model") is None
+
+
 BROKEN = {
     "a changed chat template": ("trainer", FakeTrainer(facts={"chat_template_identical": False}), "sft_model"),
     "another tokenizer": ("trainer", FakeTrainer(facts={"tokenizer_identical": False}), "sft_model"),

@@ -57,6 +57,18 @@ MISTAKES = {
         13,
         "learns from preference_pairs",
     ),
+    "labels where pairs are needed": (
+        "type: on_policy_pairs",
+        "type: on_policy_labels",
+        13,
+        "learns from preference_pairs, pairs holds labels; a label says of one answer",
+    ),
+    "kto one row at a time": (
+        "objective: {type: dpo}",
+        "objective: {type: kto}, optimization: {micro_batch_size: 1}",
+        13,
+        "micro_batch_size of 2 or more",
+    ),
     "two steps of a name": ("name: dpo", "name: sft", 13, "two steps have this name"),
     "same seed": ("num_rows: 20, seed: 2", "num_rows: 20, seed: 1", 4, "seed 1"),
     "evaluation's seed": ("num_rows: 20, seed: 2", "num_rows: 20, seed: 1000", 1, "evaluation"),
@@ -97,6 +109,12 @@ def test_a_mistake_names_its_line_and_what_is_allowed(mistake: str, tmp_path: Pa
         load_recipe(path)
     assert told in str(error.value)
     assert f"{path}:{line}:" in str(error.value)
+
+
+@pytest.mark.parametrize("dataset", ["on_policy_pairs", "on_policy_labels"])
+def test_kto_learns_from_labels_and_from_pairs(dataset: str, tmp_path: Path) -> None:
+    text = GOOD.replace("type: on_policy_pairs", f"type: {dataset}").replace("{type: dpo}", "{type: kto}")
+    assert load_recipe(write(tmp_path, text)).step("dpo").objective.type == "kto"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from kt_resources.compute.program import Progress
 from kt_resources.trainers.objectives import OBJECTIVES
 from kt_resources.trainers.spec import TrainSpec
-from kt_resources.trainers.tiny_rows import sums, write_pairs, write_prompts, write_tokenized
+from kt_resources.trainers.tiny_rows import sums, write_labels, write_pairs, write_prompts, write_tokenized
 
 SCORER = "def score(completion, row):\n    return min(1.0, completion.count('e') / 4)\n"
 
@@ -29,6 +29,7 @@ def rows_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for split, rows in {"train": sums(24), "validation": sums(8, start=100)}.items():
         write_tokenized(rows, tiny_model_dir, folder / "tokenized" / f"{split}.parquet")
         write_pairs(rows, folder / "preference_pairs" / f"{split}.parquet")
+        write_labels(rows, folder / "labels" / f"{split}.parquet")
         write_prompts(rows, folder / "prompts" / f"{split}.parquet")
     (folder / "rewards.py").write_text(SCORER)
     return folder
