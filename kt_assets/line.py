@@ -143,7 +143,8 @@ def _add_data(line: Line) -> None:
     for name, source in recipe.teachers.items():
         line.add(_model(recipe, name), base_model, BaseConfig(source=source), {}, "base_model", Needs())
     line.add("raw_examples", raw_examples, raw_config(recipe, line.folder), {}, "raw_examples")
-    line.add("eval_tasks", eval_tasks, eval_config(recipe), {}, "eval_tasks")
+    split = {"raw": "raw_examples", "base": BASE} if recipe.held_out_sources else {}
+    line.add("eval_tasks", eval_tasks, eval_config(recipe, line.folder), split, "eval_tasks")
     parents = {"raw": "raw_examples", "evaluation": "eval_tasks", "base": BASE}
     line.add("curated_examples", curated_examples, curation_config(recipe), parents, "curated_examples")
     if recipe.data.synthetic is None or not recipe.data.synthetic.enabled:

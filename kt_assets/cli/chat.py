@@ -75,7 +75,7 @@ def _model(line: Line, store: Store, asset: str) -> Artifact:
 
 def _turns(line: Line, before: list[dict[str, str]], typed: str) -> list[dict[str, str]]:
     """The conversation with what was typed; it opens with the system message that the line is evaluated with."""
-    system = line.recipe.eval_tasks.system
+    system = line.recipe.system
     opening = [{"role": "system", "content": system}] if system and not before else []
     return [*opening, *before, {"role": "user", "content": typed}]
 

@@ -13,6 +13,8 @@ from kt_assets.sources.reasoning_gym import check_families
 from kt_resources.bases.locate import locate
 from kt_resources.errors import RecipeError
 from kt_resources.recipes.base_model import HubModel, RandomModel
+from kt_resources.recipes.data import EvalData, FileSource
+from kt_resources.recipes.held_out import FileTasks
 from kt_resources.verifiers.python import load_function
 
 READ_ROWS = 10_000
@@ -62,8 +64,15 @@ def check_line(line: Line) -> None:
         if source.type == "reasoning_gym":
             check_families(source.families, source.answer_style if source.purpose == "train" else None)
         else:
-            for _ in islice(read_file(line.folder / source.path, source), READ_ROWS):
-                pass
-    check_families(line.recipe.eval_tasks.families)
+            _read(line, source)
+    if isinstance(line.recipe.eval_tasks, FileTasks):
+        _read(line, line.recipe.eval_tasks.source)
+    elif isinstance(line.recipe.eval_tasks, EvalData):
+        check_families(line.recipe.eval_tasks.families)
     if data.synthetic and data.synthetic.prompts.type == "reasoning_gym":
         check_families(data.synthetic.prompts.families)
+
+
+def _read(line: Line, source: FileSource) -> None:
+    for _ in islice(read_file(line.folder / source.path, source, verifier=line.recipe.verifier), READ_ROWS):
+        pass

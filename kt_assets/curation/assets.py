@@ -17,7 +17,7 @@ from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows, write_rows
 from kt_resources.tokenizing import load_tokenizer
 
-VERSION = "1"
+VERSION = "2"
 
 
 class CurationConfig(Curation):

@@ -12,7 +12,7 @@ from kt_assets.curation.emails import mask_row
 from kt_assets.curation.heuristics import check_heuristics
 from kt_assets.curation.length import CountTokens, check_length
 from kt_assets.curation.normalize import normalize_row
-from kt_resources.recipes.data import Curation
+from kt_resources.recipes.data import Curation, Decontamination, NearDuplicates
 from kt_resources.store.schemas import Row, prompt_text
 
 
@@ -49,19 +49,20 @@ def curate(
         count_tokens: tokens of a row under the base model's chat template.
         purposes: source → purpose; where given, no two purposes share a prompt.
     """
-    prepared = [_prepared(row, config) for row in rows]
-    remaining, removed = [row for row, _ in prepared], []
+    ready = [prepared(row, config) for row in rows]
+    held_out = [prepared(row, config)[0] for row in eval_rows]
+    remaining, removed = [row for row, _ in ready], []
     counts: dict[str, int] = {}
-    for stage in _stages(eval_rows, count_tokens, config, purposes):
+    for stage in _stages(held_out, count_tokens, config, purposes):
         remaining, dropped = _apply(stage(remaining), remaining)
         removed += dropped
         for reason, count in Counter(row["reason"] for row in dropped).items():
             counts[reason] = counts.get(reason, 0) + count
-    masked = [count for _, count in prepared if count]
+    masked = [count for _, count in ready if count]
     return Curated(remaining, removed, counts, len(masked), sum(masked))
 
 
-def _prepared(row: Mapping[str, Any], config: Curation) -> tuple[Row, int]:
+def prepared(row: Mapping[str, Any], config: Curation) -> tuple[Row, int]:
     """The row in its one form and masked, child of the raw row where its id changed; and its e-mail addresses."""
     new, count = normalize_row(row), 0
     if config.mask_emails:
@@ -88,9 +89,17 @@ def _stages(
         near = config.near_duplicates
         stages.append(lambda reaching: NearDuplicateFilter(near, reaching))
     stages.append(lambda _: Decontaminator(eval_rows, config.decontamination))
+    if config.near_duplicates is not None and config.decontamination is not None:
+        nearly = near_items(config.near_duplicates, config.decontamination)
+        stages.append(lambda _: Decontaminator(eval_rows, nearly))
     if purposes is not None:
         stages.append(lambda reaching: PurposesApart(purposes, reaching))
     return [*stages, length]
+
+
+def near_items(near: NearDuplicates, decontamination: Decontamination) -> Decontamination:
+    """The rule against a row that is nearly an evaluation item: near duplicates' short shingles, in their share."""
+    return decontamination.model_copy(update={"ngram": near.shingle, "overlap": near.threshold})
 
 
 def _apply(decide: Filter, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:

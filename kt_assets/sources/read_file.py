@@ -10,14 +10,20 @@ from kt_assets.sources.formats import ANSWER_OF_FORMAT, format_of, turns_of
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import FileSource
 from kt_resources.store.schemas import Row, example_row
+from kt_resources.verifiers import NoVerifier, VerifierConfig, reference_answer
 
 BadRow = dict[str, Any]
+UNJUDGED = NoVerifier()
 
 
-def read_file(path: Path, source: FileSource, bad_rows: list[BadRow] | None = None) -> Iterator[Row]:
+def read_file(
+    path: Path, source: FileSource, bad_rows: list[BadRow] | None = None, verifier: VerifierConfig = UNJUDGED
+) -> Iterator[Row]:
     """The rows of a file, one at a time, in its order; ``origin`` is ``file:line`` (Parquet: ``file:row``).
 
     Args:
+        verifier: what it compares with must stand in every row that is asked and judged: a source's of another
+            purpose than ``train``. An ``answer`` that is lacking there is what the marker finds in the completion.
         bad_rows: takes the rows that are set aside, each with ``source``, ``origin`` and ``reason``.
 
     Raises:
@@ -32,6 +38,7 @@ def read_file(path: Path, source: FileSource, bad_rows: list[BadRow] | None = No
                 raise found
             told = form or format_of(found, where)
             row = _row(found, told, source, where)
+            row = row if source.purpose == "train" else _judged(row, verifier, where)
         except DataError as error:
             if source.on_bad_row == "refuse":
                 raise
@@ -57,10 +64,22 @@ def _row(record: Record, form: str, source: FileSource, where: str) -> Row:
     answer, verification = record.get("answer"), record.get("verification")
     return example_row(
         messages,
-        completion if source.purpose == "train" else None,
+        completion,
         source=source.name,
         family=str(record.get("family") or source.name),
         answer=None if answer is None else str(answer),
         verification=json.dumps(verification) if isinstance(verification, dict | list) else verification,
         origin=where,
     )
+
+
+def _judged(row: Row, verifier: VerifierConfig, where: str) -> Row:
+    """``row`` with the answer that its model's answers are compared with; DataError where the verifier has nothing."""
+    row = row | {"answer": reference_answer(row, verifier.answer_marker)}
+    if verifier.truth is not None and not row[verifier.truth]:
+        mend = f"give it '{verifier.truth}', or choose a verifier that needs none (json_schema, python)"
+        if verifier.truth == "answer" and row["completion"] and verifier.answer_marker:
+            mend = f"its completion has no {verifier.answer_marker!r}; give it 'answer', or set verifier.answer_marker"
+        what = f"the row has no '{verifier.truth}', which answers are compared with (verifier: {verifier.type})"
+        raise DataError(what, where=where, mend=mend)
+    return row

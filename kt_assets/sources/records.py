@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kt_assets.sources.dirt import add_dirt
-from kt_assets.sources.read_file import BadRow, read_file
+from kt_assets.sources.read_file import UNJUDGED, BadRow, read_file
 from kt_assets.sources.reasoning_gym import source_rows
 from kt_resources.recipes.data import FileSource, ReasoningGymSource
 from kt_resources.store.schemas import Row, example_row
+from kt_resources.verifiers import VerifierConfig
 
 COLUMNS = ("source", "family", "prompt", "completion", "answer", "verification", "origin")
 
@@ -19,6 +20,7 @@ def raw_records(
     eval_rows: Sequence[Row],
     folder: Path,
     bad_rows: list[BadRow] | None = None,
+    verifier: VerifierConfig = UNJUDGED,
 ) -> list[dict[str, Any]]:
     """The raw records of one source of the recipe, deliberate dirt included.
 
@@ -26,9 +28,10 @@ def raw_records(
         eval_rows: the evaluation items, of which leaked dirt is made.
         folder: the recipe's folder, from which a source's path counts.
         bad_rows: takes the rows that a source sets aside.
+        verifier: judges the answers to rows of a file whose purpose is not ``train``.
     """
     if isinstance(source, FileSource):
-        return [to_record(row) for row in read_file(folder / source.path, source, bad_rows)]
+        return [to_record(row) for row in read_file(folder / source.path, source, bad_rows, verifier)]
     records = [to_record(row) for row in source_rows(source)]
     return records if source.dirt is None else add_dirt(records, eval_rows, source.dirt, source.seed)
 

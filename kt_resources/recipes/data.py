@@ -94,6 +94,8 @@ class FileSource(Strict):
         format: ``alpaca`` (instruction, input, output), ``messages`` (role, content), ``sharegpt`` (conversations of
             from and value), ``preference`` (prompt, chosen, rejected; the chosen answer is the completion),
             ``prompts`` (prompt, with completion and answer where there are any); ``auto`` tells from the columns.
+        purpose: ``train`` needs an answer in every row; in the others the model answers, and a row's own answer is
+            the reference that the verifier compares with.
         license: the data's licence, for the model card.
         system: system message for rows that have none.
         on_bad_row: ``refuse`` stops at the first row that cannot be used; ``set_aside`` goes on, and keeps each such
@@ -338,12 +340,12 @@ class Data(Strict):
         return self
 
 
-def generated_tasks(data: Data, evaluation: EvalData | None = None) -> dict[str, tuple[int, set[str]]]:
+def generated_tasks(data: Data, evaluation: object = None) -> dict[str, tuple[int, set[str]]]:
     """Seed and families of everything that reasoning-gym generates for a line, by name."""
     tasks = {s.name: (s.seed, set(s.families)) for s in data.sources if isinstance(s, ReasoningGymSource)}
     if data.synthetic is not None and isinstance(data.synthetic.prompts, GeneratedPrompts):
         tasks[SYNTHETIC] = (data.synthetic.prompts.seed, set(data.synthetic.prompts.families))
-    if evaluation is not None:
+    if isinstance(evaluation, EvalData):
         tasks["evaluation"] = (evaluation.seed, set(evaluation.families))
     return tasks
 

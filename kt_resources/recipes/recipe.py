@@ -20,6 +20,7 @@ from kt_resources.recipes.data import (
     generated_tasks,
     shared_seeds,
 )
+from kt_resources.recipes.held_out import EvalTasks, HeldOut
 from kt_resources.strict import Strict
 from kt_resources.trainers.objectives import Objective
 from kt_resources.trainers.spec import Optimization
@@ -35,6 +36,8 @@ ROWS = {
     "prompts": "prompts",
 }
 """What each type of dataset holds; an objective says which of them it learns from."""
+FILES = ("file", "jsonl")
+"""The types of source that are a person's own files."""
 
 MISFITS = {
     ("preference_pairs", "labels"): "a label says of one answer that it is good or bad, not which of two is better",
@@ -149,7 +152,7 @@ class Recipe(Strict):
     teachers: dict[Name, BaseModelSource] = {}
     verifier: Verifier = NoVerifier()
     data: Data
-    eval_tasks: EvalData = EvalData()
+    eval_tasks: EvalTasks = EvalData()
     datasets: dict[Name, Dataset]
     training: tuple[Step, ...] = Field(min_length=1)
     merge: Merge | None = None
@@ -157,9 +160,20 @@ class Recipe(Strict):
     evaluate: Evaluation = Evaluation()
     retrain: Retrain | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_rows_are_held_out(cls, value: Any) -> Any:
+        """Without ``eval_tasks``, a line whose sources are all files is evaluated on a split of them."""
+        sources = (
+            (value.get("data") or {}).get("sources") if isinstance(value, dict) and "eval_tasks" not in value else 0
+        )
+        files = isinstance(sources, list) and all(isinstance(s, dict) and s.get("type") in FILES for s in sources)
+        return value | {"eval_tasks": {"type": "held_out"}} if files else value
+
     @model_validator(mode="after")
     def _refers_to_what_is_there(self) -> "Recipe":
         found = [*self._step_problems(), *self._dataset_problems(), *self._merge_problems(), *self._gate_problems()]
+        found += self._held_out_problems()
         shared = shared_seeds(generated_tasks(self.data, self.eval_tasks))
         if problems := found + [Problem(("eval_tasks",), words) for words in shared]:
             raise RecipeProblems(problems)
@@ -172,6 +186,22 @@ class Recipe(Strict):
     def sources_for(self, purpose: Purpose) -> tuple[str, ...]:
         """The names of the sources that serve ``purpose``."""
         return tuple(source.name for source in self.data.sources if source.purpose == purpose)
+
+    @property
+    def held_out_sources(self) -> tuple[str, ...]:
+        """The sources whose rows are split for evaluation; none where it has items of its own."""
+        if not isinstance(self.eval_tasks, HeldOut):
+            return ()
+        named = tuple(self.eval_tasks.sources or ()) or self.sources_for("train")
+        return named or tuple(source.name for source in self.data.sources)
+
+    @property
+    def system(self) -> str | None:
+        """The system message that the line is evaluated with."""
+        if not isinstance(self.eval_tasks, HeldOut):
+            return self.eval_tasks.system
+        sources = {source.name: source for source in self.data.sources}
+        return next((sources[name].system for name in self.held_out_sources if name in sources), None)
 
     @property
     def shipped(self) -> str:
@@ -220,6 +250,12 @@ class Recipe(Strict):
             if isinstance(dataset, OnPolicy) and dataset.policy not in steps | {BASE}:
                 words = f"policy {dataset.policy!r} is no step; there are {', '.join(sorted(steps))}"
                 yield Problem(("datasets", name, "policy"), words)
+
+    def _held_out_problems(self) -> Iterable[Problem]:
+        sources = [source.name for source in self.data.sources]
+        for name in (self.eval_tasks.sources or ()) if isinstance(self.eval_tasks, HeldOut) else ():
+            if name not in sources:
+                yield Problem(("eval_tasks", "sources"), f"{name!r} is no source; there are {', '.join(sources)}")
 
     def _merge_problems(self) -> Iterable[Problem]:
         names = {step.name for step in self.training}

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field
 
-from kt_resources.verifiers.base import Row, Score, VerifierConfig, extract_answer, with_marker
+from kt_resources.verifiers.base import Row, Score, VerifierConfig, extract_answer, reference_answer, with_marker
 from kt_resources.verifiers.exact import Exact
 from kt_resources.verifiers.json_schema import JsonSchema
 from kt_resources.verifiers.math import Math
@@ -50,4 +50,5 @@ __all__ = [
     "VerifierConfig",
     "build_verifier",
     "extract_answer",
+    "reference_answer",
 ]

@@ -26,7 +26,13 @@ class VerifierConfig(Strict, ABC):
             takes the whole completion for the answer.
     """
 
+    type: str
     answer_marker: str | None = Field(default="####", min_length=1)
+
+    @property
+    def truth(self) -> str | None:
+        """The column that every row must bring for its answers to be scored; None where none is needed."""
+        return None
 
     @abstractmethod
     def scorer(self) -> Score:
@@ -39,6 +45,13 @@ def extract_answer(completion: str, marker: str | None) -> str | None:
         return completion.strip()
     _, found, answer = completion.rpartition(marker)
     return answer.strip() if found else None
+
+
+def reference_answer(row: Row, marker: str | None) -> str | None:
+    """The ground truth of a row: its ``answer``, else what the marker finds in its own completion."""
+    if row.get("answer") or row.get("completion") is None:
+        return row.get("answer")
+    return extract_answer(row["completion"], marker) or None
 
 
 def place_of(row: Row) -> str:

@@ -12,6 +12,10 @@ class Exact(VerifierConfig):
     type: Literal["exact"]
     ignore_case: bool = False
 
+    @property
+    def truth(self) -> str | None:
+        return "answer"
+
     def scorer(self) -> Score:
         def fold(text: str) -> str:
             return normalized(text).casefold() if self.ignore_case else normalized(text)

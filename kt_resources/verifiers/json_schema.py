@@ -25,6 +25,10 @@ class JsonSchema(VerifierConfig):
             _validator(self.json_schema, "json_schema")
         return self
 
+    @property
+    def truth(self) -> str | None:
+        return None if self.json_schema is not None else "verification"
+
     def scorer(self) -> Score:
         fixed = _validator(self.json_schema, "json_schema") if self.json_schema is not None else None
 

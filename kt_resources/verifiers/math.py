@@ -20,6 +20,10 @@ class Math(VerifierConfig):
     max_answer_chars: int = Field(default=500, ge=1)
     timeout_s: float = Field(default=5.0, gt=0)
 
+    @property
+    def truth(self) -> str | None:
+        return "answer"
+
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:
             truth = column(row, "answer")

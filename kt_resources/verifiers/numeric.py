@@ -27,6 +27,10 @@ class Numeric(VerifierConfig):
     absolute: float = Field(default=0.0, ge=0)
     relative: float = Field(default=0.0, ge=0)
 
+    @property
+    def truth(self) -> str | None:
+        return "answer"
+
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:
             truth = parse_number(column(row, "answer"))

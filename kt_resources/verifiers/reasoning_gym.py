@@ -20,6 +20,10 @@ class ReasoningGym(VerifierConfig):
     type: Literal["reasoning_gym"]
     exact: bool = True
 
+    @property
+    def truth(self) -> str | None:
+        return "verification"
+
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:
             full = score_entry(answer, column(row, "verification"), place_of(row))

@@ -78,6 +78,18 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         ":11:",
         "no model of the line",
     ),
+    "rows held out of a source that is not there": (
+        "training:",
+        "eval_tasks: {type: held_out, sources: [question]}\ntraining:",
+        ":11:",
+        "there are questions, asked",
+    ),
+    "a file of evaluation items that is not there": (
+        "training:",
+        "eval_tasks: {type: file, path: exam.csv}\ntraining:",
+        "exam.csv",
+        "recipe's folder",
+    ),
     "a cron expression of four fields": ("training:", 'retrain: {cron: "0 3 * *"}\ntraining:', ":11:", "five fields"),
     "a hub model without its commit": ("{random: llama}", "{hub: a/b, revision: main}", ":2:", "revision"),
     "a base model folder that is none": ("{random: llama}", "{folder: nowhere}", "base_model.folder", "config.json"),
@@ -200,6 +212,18 @@ def test_a_verifier_of_a_persons_own_that_fails(mistake: str, tmp_path: Path) ->
     message = told(mistake, str(error.value).replace(str(tmp_path), "…"))
     assert wrong in message
     assert "rows.jsonl:3" in message
+
+
+def test_prompts_without_an_answer_to_compare_with(mine: Path, kt: Callable[..., tuple[int, str]]) -> None:
+    generated = "type: reasoning_gym, purpose: preference, num_rows: 20, seed: 2"
+    recipe = (mine / "recipe.yaml").read_text()
+    (mine / "recipe.yaml").write_text(recipe.replace(generated, "type: file, path: asked.csv, purpose: preference"))
+    (mine / "asked.csv").write_text("prompt,answer\nWhat is 2 + 2?,4\nWhat is 3 + 3?,\n")
+    code, printed = kt("validate", "mine")
+    message = told("a prompt without an answer that the verifier compares with", printed)
+    assert code == 1
+    assert "asked.csv:3" in message
+    assert "give it 'answer'" in message
 
 
 def test_a_line_that_is_right_is_not_refused(kt: Callable[..., tuple[int, str]]) -> None:

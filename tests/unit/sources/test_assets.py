@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 from kt_assets.sources.assets import RawConfig, read_sources
 from kt_resources.recipes.data import EvalData, FileSource
+from kt_resources.verifiers import NoVerifier
 
 
 def make(tmp_path, content):
     (tmp_path / "r.csv").write_text(content)
     source = FileSource(type="file", name="mine", path="r.csv", on_bad_row="set_aside")
-    config = RawConfig(sources=(source,), evaluation=EvalData(), files={"r.csv": "sha"})
+    config = RawConfig(sources=(source,), evaluation=EvalData(), verifier=NoVerifier(), files={"r.csv": "sha"})
     return read_sources(SimpleNamespace(config=config, stage=SimpleNamespace(folder=tmp_path), out=tmp_path))
 
 
