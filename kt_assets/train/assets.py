@@ -16,8 +16,8 @@ from kt_resources.trainers.spec import TrainSpec
 from kt_resources.verifiers import NoVerifier, Verifier
 
 VERSION = "2"
-SPEED = ("tokens", "tokens_per_s", "peak_memory_gb", "device", "precision", "steps")
-"""What a training's result says of its speed, shown as metadata."""
+SPEED = ("tokens", "tokens_per_s", "peak_memory_gb", "peaks_gb", "seconds", "device", "precision", "steps")
+"""What a training's result says of its speed and memory, shown as metadata; `kt plan` reads it again."""
 
 
 class StepConfig(Step):

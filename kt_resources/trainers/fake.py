@@ -120,6 +120,7 @@ def _write_run(spec: TrainSpec, facts: dict[str, Any]) -> dict[str, Any]:
         "tokens": 128,
         "tokens_per_s": 64.0,
         "peak_memory_gb": 0.1,
+        "peaks_gb": {"imports": 0.05, "load": 0.1, "train": 0.1, "save": 0.1, "measure": 0.1},
         "device": "cpu",
         "processes": 1,
         "precision": spec.precision,

@@ -135,7 +135,9 @@ def _behaviour_facts(start_dir: Path, model_dir: Path, adapter_dir: Path, probes
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     ids = [prompt_ids(tokenizer, prompt) for prompt in probes.prompts]
     answers = greedy_answers(model, tokenizer, probes.prompts, probes.max_new_tokens)
-    merged, start_model = _logits(model, ids), _load(start_dir)
+    merged = _logits(model, ids)
+    del model  # one model in memory at a time
+    start_model = _load(start_dir)
     facts["stops_rate"] = sum(answer.stopped for answer in answers) / len(answers)
     facts["kl_to_start"] = _mean_kl(merged, _logits(start_model, ids))
     if probes.trained is not None:

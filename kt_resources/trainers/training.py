@@ -1,16 +1,16 @@
 """The training program's work: load, train, save, measure. One function a phase."""
 
-import contextlib
+import gc
 import os
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.arguments import checkpoint_dir, common_arguments, total_steps
+from kt_resources.trainers.clock import Clock
 from kt_resources.trainers.facts import Facts
 from kt_resources.trainers.keeper import Keeper
 from kt_resources.trainers.spec import TrainSpec
@@ -22,20 +22,27 @@ NUM_PROBES = 4
 """Prompts taken from the rows where the spec names no sample prompts."""
 
 
-@dataclass
-class Clock:
-    """Seconds by phase."""
+@dataclass(frozen=True)
+class Trained:
+    """What is told of a finished training once the model itself is let go.
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    Attributes:
+        kept, start: ``{step, metrics}`` of the kept weights, and the start model's held-out figures.
+        logits: what the model in memory answered to the probes, where the saved one should answer just so.
+        rows: ids of the rows that the kept weights learned from.
+    """
 
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time of the block to ``name``."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+    tokenizer: Any
+    folder: Path
+    kept: dict[str, Any]
+    start: dict[str, float]
+    logits: "list[torch.Tensor] | None"
+    rows: list[str]
+    curve: list[dict[str, Any]]
+    steps: int
+    evaluate_s: float
+    device: str
+    num_processes: int
 
 
 def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
@@ -58,8 +65,11 @@ def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
         _run(trainer, spec)
     if not _is_first_process():
         return {}
-    rows = trainer.rows_trained(_kept(trainer)["step"])
-    return _finish(spec, trainer, clock, before, rows)
+    with clock.phase("measure"):
+        trained = _trained(spec, trainer)
+    del model, trainer
+    _give_memory_back()
+    return _finish(spec, trained, clock, before)
 
 
 def is_sharded() -> bool:
@@ -192,18 +202,46 @@ def _kept(trainer: Any) -> dict[str, Any]:
     return kept
 
 
-def _finish(spec: TrainSpec, trainer: Any, clock: Clock, before: Sequence[str], rows: list[str]) -> dict[str, Any]:
+def _trained(spec: TrainSpec, trainer: Any) -> Trained:
+    from kt_resources.trainers.curve import Curve
+
+    curve = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Curve))
+    kept = _kept(trainer)
+    return Trained(
+        tokenizer=trainer.processing_class,
+        folder=trainer.keeper.folder,
+        kept=kept,
+        start=trainer.keeper.start or {},
+        logits=_trained_logits(spec, trainer),
+        rows=trainer.rows_trained(kept["step"]),
+        curve=curve.rows,
+        steps=trainer.state.global_step,
+        evaluate_s=trainer.evaluate_seconds,
+        device=str(trainer.args.device),
+        num_processes=trainer.args.world_size,
+    )
+
+
+def _give_memory_back() -> None:
+    """Let go of the trained model, its optimizer and its gradients: saving and measuring read the files alone."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _finish(spec: TrainSpec, trained: Trained, clock: Clock, before: Sequence[str]) -> dict[str, Any]:
     from kt_resources.trainers.saving import save_trained_rows
 
-    trained = _trained_logits(spec, trainer)
     with clock.phase("save"):
-        _save(spec, trainer.keeper.folder)
-        save_trained_rows(rows, spec.out_dir / "trained_rows.parquet")
+        _save(spec, trained.folder)
+        save_trained_rows(trained.rows, spec.out_dir / "trained_rows.parquet")
     with clock.phase("measure"):
-        facts = _facts(spec, trainer, len(rows), trained)
+        facts = _facts(spec, trained)
         write_json(spec.out_dir / "facts.json", facts)
-        _write_samples(spec, before, trainer.processing_class)
-    return _result(spec, trainer, clock, facts)
+        _write_samples(spec, before, trained.tokenizer)
+    return _result(spec, trained, clock, facts)
 
 
 def _save(spec: TrainSpec, kept: Path) -> None:
@@ -228,23 +266,21 @@ def _trained_logits(spec: TrainSpec, trainer: Any) -> "list[torch.Tensor] | None
     return probe_logits(model, trainer.processing_class, _probe_prompts(spec))
 
 
-def _facts(
-    spec: TrainSpec, trainer: Any, num_trained_rows: int, trained: "list[torch.Tensor] | None"
-) -> dict[str, Any]:
+def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
     from kt_resources.trainers.measure import Probes, measure
 
-    kept, start = _kept(trainer), trainer.keeper.start or {}
-    probes = Probes(_probe_prompts(spec), spec.sample_tokens, trained or None)
+    figures = trained.kept["metrics"]
+    probes = Probes(_probe_prompts(spec), spec.sample_tokens, trained.logits or None)
     facts = Facts(
         objective=spec.objective.type,
         update=spec.update.type,
-        steps=trainer.state.global_step,
-        best_step=kept["step"],
-        num_trained_rows=num_trained_rows,
-        start_eval_loss=start.get("eval_loss"),
-        final_eval_loss=kept["metrics"].get("eval_loss"),
-        start_eval_reward=start.get("eval_reward"),
-        final_eval_reward=kept["metrics"].get("eval_reward"),
+        steps=trained.steps,
+        best_step=trained.kept["step"],
+        num_trained_rows=len(trained.rows),
+        start_eval_loss=trained.start.get("eval_loss"),
+        final_eval_loss=figures.get("eval_loss"),
+        start_eval_reward=trained.start.get("eval_reward"),
+        final_eval_reward=figures.get("eval_reward"),
         **measure(spec.model_dir, spec.out_dir, probes),
     )
     return facts.model_dump()
@@ -276,37 +312,25 @@ def _write_samples(spec: TrainSpec, before: Sequence[str], tokenizer: Any) -> No
     write_json(spec.out_dir / "run" / "samples.json", samples)
 
 
-def _result(spec: TrainSpec, trainer: Any, clock: Clock, facts: dict[str, Any]) -> dict[str, Any]:
-    from kt_resources.trainers.curve import Curve, total_tokens
+def _result(spec: TrainSpec, trained: Trained, clock: Clock, facts: dict[str, Any]) -> dict[str, Any]:
+    from kt_resources.trainers.curve import total_tokens
 
-    curve = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Curve))
-    tokens = total_tokens(curve.rows)
-    here = max((int(row.get("tokens", 0)) for row in curve.rows), default=0)
-    training_s = max(clock.seconds["train"] - trainer.evaluate_seconds, 1e-9)
-    seconds = clock.seconds | {"evaluate": trainer.evaluate_seconds, "train": training_s}
+    here = max((int(row.get("tokens", 0)) for row in trained.curve), default=0)
+    training_s = max(clock.seconds["train"] - trained.evaluate_s, 1e-9)
+    seconds = clock.seconds | {"evaluate": trained.evaluate_s, "train": training_s}
     return {
         "name": spec.name,
-        "steps": trainer.state.global_step,
+        "steps": trained.steps,
         "best_step": facts["best_step"],
         "num_trained_rows": facts["num_trained_rows"],
-        "tokens": tokens,
+        "tokens": total_tokens(trained.curve),
         "tokens_per_s": round(here / training_s, 1),
-        "peak_memory_gb": round(_peak_memory_gb(), 3),
-        "device": str(trainer.args.device),
-        "processes": trainer.args.world_size,
+        "peak_memory_gb": round(clock.peak_gb, 3),
+        "peaks_gb": {phase: round(peak, 3) for phase, peak in clock.peaks_gb.items()},
+        "device": trained.device,
+        "processes": trained.num_processes,
         "precision": spec.precision,
         "learning_rate": spec.learning_rate,
         "seconds": {phase: round(value, 2) for phase, value in seconds.items()},
         "facts": facts,
     }
-
-
-def _peak_memory_gb() -> float:
-    """The most memory held at once: of the device where there is one, else of this process."""
-    import resource
-
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
