@@ -200,7 +200,8 @@ def _add_merge(line: Line) -> None:
     if merge is None:
         line.absent["merged_model"] = "the recipe has no merge"
         return
-    parents = {"base": BASE, "evaluation": "eval_tasks"} | {name: _model(line.recipe, name) for name in merge.inputs}
+    models = {name: _model(line.recipe, name) for name in merge.inputs}
+    parents = {"base": _model(line.recipe, merge.base), "evaluation": "eval_tasks"} | models
     line.add("merged_model", merged_model, merge_config(line.recipe), parents, "merged_model", merge.resources)
 
 

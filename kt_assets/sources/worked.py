@@ -4,7 +4,9 @@ Small models answer right far more often after writing a few steps, so each work
 step needs only what stands just before it.
 """
 
+from calendar import day_name
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from kt_resources.errors import DataError
@@ -51,13 +53,26 @@ def gcd(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
 
 
 def letter_counting(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Every word with the letter and the count so far: ``hundred 1, thousand 2``."""
+    """Every word with the count so far: ``hundred 1, thousand 2, in 2``."""
     count, steps = 0, []
     for word in metadata["span"]:
-        if here := word.lower().count(metadata["target_letter"]):
-            count += here
-            steps.append(f"{word} {count}")
-    return [", ".join(steps)] if steps else [], str(count)
+        count += word.lower().count(metadata["target_letter"])
+        steps.append(f"{word} {count}")
+    return [", ".join(steps)], str(count)
+
+
+def leg_counting(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Each animal's legs, then the total so far: ``crab 3 * 10 = 30``, ``ant 2 * 6 = 12``, ``30 + 12 = 42``."""
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    total, steps = 0, []
+    for number, (animal, count) in enumerate(metadata["animals"].items()):
+        legs = count * ANIMALS[animal]
+        steps.append(f"{animal} {count} * {ANIMALS[animal]} = {legs}")
+        if number:
+            steps.append(f"{total} + {legs} = {total + legs}")
+        total += legs
+    return steps, str(total)
 
 
 def spell_backward(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -66,9 +81,45 @@ def spell_backward(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
     return [" ".join(word), " ".join(reversed(word))], word[::-1]
 
 
+def calendar_arithmetic(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Weekdays by whole weeks and then day by day: 16 days from Monday: ``16 = 2 * 7 + 2``, ``0 Mon, 1 Tue, 2 Wed``.
+
+    A leap year is told by the remainder of its last two digits by 4, a century's by that of its first two.
+
+    Raises:
+        DataError: a task whose working would be a calendar, or a count through one.
+    """
+    task = metadata["task"]
+    if task == "weekday_offset":
+        return _weekday(date.fromisoformat(metadata["start_date"]).weekday(), metadata["offset_days"])
+    if task == "weekday_of_date_from_first_date":
+        asked, first = date.fromisoformat(metadata["target_date"]), list(day_name).index(metadata["first_day"])
+        before = date(asked.year, asked.month, 1).timetuple().tm_yday - 1
+        terms = f"{before} + {asked.day} - 1" if before else f"{asked.day} - 1"
+        steps, answer = _weekday(first, metadata["delta_days"])
+        return [f"{terms} = {metadata['delta_days']}", *steps], answer
+    if task == "is_leap_year":
+        century, rest = divmod(metadata["year"], 100)
+        digits = rest or century
+        return [f"{digits} = {digits // 4} * 4 + {digits % 4}"], "No" if digits % 4 else "Yes"
+    mend = "ask weekday_offset, weekday_of_date_from_first_date or is_leap_year, or use answer_style: direct"
+    raise DataError(f"there is no written working for {task}", where="families.calendar_arithmetic.tasks", mend=mend)
+
+
+def _weekday(start: int, offset: int) -> tuple[list[str], str]:
+    """The weekday ``offset`` days from weekday ``start`` (0 is Monday): whole weeks off, the rest one by one."""
+    weeks, rest = divmod(abs(offset), 7)
+    step = 1 if offset > 0 else -1
+    passed = [day_name[(start + step * day) % 7] for day in range(rest + 1)]
+    counted = ", ".join(f"{day} {name[:3]}" for day, name in enumerate(passed))
+    return [f"{abs(offset)} = {weeks} * 7 + {rest}", counted], passed[-1]
+
+
 WORKINGS: dict[str, Callable[[Mapping[str, Any]], tuple[list[str], str]]] = {
     "chain_sum": chain_sum,
     "gcd": gcd,
+    "leg_counting": leg_counting,
     "letter_counting": letter_counting,
     "spell_backward": spell_backward,
+    "calendar_arithmetic": calendar_arithmetic,
 }

@@ -89,12 +89,17 @@ class Step(Strict):
 
 
 class Merge(Strict):
-    """Compose the models of several steps that share the base model.
+    """Compose the models of several steps that share an ancestor.
 
     A recipe writes the method's own options beside its name: ``{method: ties, inputs: [a, b], density: 0.6}``.
+
+    Attributes:
+        base: the ancestor from which task vectors count: ``base_model``, or the step that the inputs branched from.
+            What they share is then kept whole, and only what each learned since is trimmed and added.
     """
 
     inputs: tuple[Name, ...] = Field(min_length=2)
+    base: Name = BASE
     method: MergeMethod
     num_probes: int = Field(default=6, ge=1, description="held-out prompts that the merged model is asked")
     resources: Needs = Needs()
@@ -262,9 +267,19 @@ class Recipe(Strict):
         for name in self.merge.inputs if self.merge else ():
             if name not in names:
                 yield Problem(("merge", "inputs"), f"{name!r} is no step; there are {', '.join(sorted(names))}")
+            elif self.merge and self.merge.base not in (ancestors := self._ancestors(name)):
+                words = f"{self.merge.base!r} is no ancestor of {name!r}; it comes from {', '.join(ancestors)}"
+                yield Problem(("merge", "base"), words)
         if self.quantize.input and self.quantize.input not in names | {"merged"}:
             words = f"{self.quantize.input!r} is no step; there are {', '.join(sorted(names))}, merged"
             yield Problem(("quantize", "input"), words)
+
+    def _ancestors(self, name: str) -> list[str]:
+        """What ``name`` was trained from, nearest first, ``base_model`` last; a start that is no step ends it."""
+        starts, found = {step.name: step.start for step in self.training}, [name]
+        while found[-1] in starts and starts[found[-1]] not in found:
+            found.append(starts[found[-1]])
+        return found[1:]
 
     def _gate_problems(self) -> Iterable[Problem]:
         assets = [BASE, *(step.asset for step in self.training), "merged_model", *self.quantize.assets]

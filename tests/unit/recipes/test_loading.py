@@ -80,6 +80,12 @@ MISTAKES = {
         11,
         "'x' is no step",
     ),
+    "merge over no ancestor": (
+        "training:",
+        "merge: {method: ties, inputs: [sft, dpo], base: dpo}\ntraining:",
+        11,
+        "'dpo' is no ancestor of 'sft'; it comes from base_model",
+    ),
     "slerp of three": ("training:", "merge: {method: slerp, inputs: [sft, dpo, sft]}\ntraining:", 11, "exactly 2"),
     "unknown quant": ("training:", "quantize: {targets: [{quant: Q9_Z}]}\ntraining:", 11, "Q9_Z"),
     "gate on no model": (

@@ -3,7 +3,16 @@
 import pytest
 
 from kt_assets.sources.reasoning_gym import task_rows
-from kt_assets.sources.worked import WORKINGS, chain_sum, gcd, letter_counting, spell_backward, worked_answer
+from kt_assets.sources.worked import (
+    WORKINGS,
+    calendar_arithmetic,
+    chain_sum,
+    gcd,
+    leg_counting,
+    letter_counting,
+    spell_backward,
+    worked_answer,
+)
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import Family
 
@@ -22,17 +31,50 @@ def test_euclids_divisions():
 
 def test_letters_counted_word_by_word():
     metadata = {"span": ["Three", "kind", "trees"], "target_letter": "e"}
-    assert letter_counting(metadata) == (["Three 2, trees 4"], "4")
-    assert letter_counting({"span": ["kind"], "target_letter": "e"}) == ([], "0")
+    assert letter_counting(metadata) == (["Three 2, kind 2, trees 4"], "4")
+
+
+def test_legs_animal_by_animal():
+    # 3 crabs have 30 legs, 2 ants 12, a snake none: 30, 42, 42
+    steps, answer = leg_counting({"animals": {"crab": 3, "ant": 2, "snake": 1}})
+    assert steps == ["crab 3 * 10 = 30", "ant 2 * 6 = 12", "30 + 12 = 42", "snake 1 * 0 = 0", "42 + 0 = 42"]
+    assert answer == "42"
 
 
 def test_letters_from_the_end():
     assert spell_backward({"word": "sun"}) == (["s u n", "n u s"], "nus")
 
 
+def test_weekdays_by_whole_weeks_and_then_day_by_day():
+    # 2022-03-16 is a Wednesday; 16 = 2 * 7 + 2 days before it, and 14 days after it
+    asked = {"task": "weekday_offset", "start_date": "2022-03-16"}
+    assert calendar_arithmetic(asked | {"offset_days": -16}) == (["16 = 2 * 7 + 2", "0 Wed, 1 Tue, 2 Mon"], "Monday")
+    assert calendar_arithmetic(asked | {"offset_days": 14}) == (["14 = 2 * 7 + 0", "0 Wed"], "Wednesday")
+    # 3 March is 31 + 28 + 3 - 1 = 61 = 8 * 7 + 5 days after 1 January
+    asked = {"task": "weekday_of_date_from_first_date", "first_day": "Sunday", "delta_days": 61}
+    steps, answer = calendar_arithmetic(asked | {"target_date": "2022-03-03"})
+    assert steps == ["59 + 3 - 1 = 61", "61 = 8 * 7 + 5", "0 Sun, 1 Mon, 2 Tue, 3 Wed, 4 Thu, 5 Fri"]
+    assert answer == "Friday"
+
+
+@pytest.mark.parametrize(("year", "step", "answer"), [(1922, "22 = 5 * 4 + 2", "No"), (2000, "20 = 5 * 4 + 0", "Yes")])
+def test_leap_years_by_two_digits(year, step, answer):
+    assert calendar_arithmetic({"task": "is_leap_year", "year": year}) == ([step], answer)
+
+
+def test_a_task_without_a_working_is_refused():
+    with pytest.raises(DataError, match="no written working for count_days"):
+        calendar_arithmetic({"task": "count_days"})
+
+
+CONFIGS = {
+    "calendar_arithmetic": {"tasks": ["weekday_offset", "weekday_of_date_from_first_date", "is_leap_year"]},
+}
+
+
 @pytest.mark.parametrize("family", WORKINGS)
 def test_every_working_comes_to_the_generators_answer(family):
-    rows = list(task_rows(family, Family(), 40, 7, source="s", style="worked"))
+    rows = list(task_rows(family, Family(config=CONFIGS.get(family, {})), 40, 7, source="s", style="worked"))
     assert all(row["completion"].endswith(f"#### {row['answer']}") for row in rows)
     assert max(row["completion"].count("\n") for row in rows) >= 1
 
