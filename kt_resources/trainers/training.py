@@ -85,6 +85,7 @@ def _import_libraries() -> None:
     import transformers
     import trl  # noqa: F401
 
+    from kt_resources.trainers.attention import multiply_short_attention
     from kt_resources.trainers.logits import score_labelled_positions_only
 
     transformers.utils.logging.set_verbosity_error()
@@ -93,6 +94,7 @@ def _import_libraries() -> None:
 
     datasets.disable_progress_bars()
     score_labelled_positions_only()
+    multiply_short_attention()
 
 
 def _is_first_process() -> bool:
