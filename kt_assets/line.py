@@ -217,6 +217,7 @@ def _add_shipping(line: Line) -> None:
         line.add(name, gguf_model, config, parents, "gguf_model", recipe.quantize.resources)
         shipped[name] = name
     models = [BASE, *(step.asset for step in recipe.training), "merged_model", *shipped]
-    parents = {"evaluation": "eval_tasks"} | {name: name for name in models if name in line.stages}
     evaluation = evaluation_config(recipe)
+    examples = {"curated": "curated_examples"} if evaluation.few_shot.num_examples else {}
+    parents = {"evaluation": "eval_tasks"} | examples | {name: name for name in models if name in line.stages}
     line.add("evaluation_report", evaluation_report, evaluation, parents, "evaluation_report", evaluation.resources)

@@ -1,5 +1,7 @@
 """``kt report``: the figures of a line, and where its HTML report lies."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
@@ -7,6 +9,7 @@ from kt_assets.cli.lines import find_line
 from kt_assets.cli.output import print_json
 from kt_assets.evaluate.collect import report_data
 from kt_assets.evaluate.report import ReportData, report_json
+from kt_assets.evaluate.report.data import UNTRAINED
 from kt_resources.errors import StoreError
 from kt_resources.home import ensure_home
 from kt_resources.store.store import Store
@@ -33,12 +36,16 @@ def report_command(name: str | None, as_json: bool) -> int:
     return 0
 
 
-LEFT_OUT = ("token_perplexity",)
+LEFT_OUT = ("token_perplexity", "lenient_accuracy")
 
 
 def _models(data: ReportData) -> Table:
-    """A row a model: accuracy with its interval, each family's, how often it stops, perplexity on general text."""
-    names = list(dict.fromkeys(name for model in data.models for name in model["metrics"] if name not in LEFT_OUT))
+    """A row a model: accuracy with its interval, each family's, how often it stops, perplexity on general text.
+
+    Below them what needs no training: the base model leniently read, alone and after examples, the commonest answer.
+    """
+    measured = (name for model in data.models for name in model["metrics"])
+    names = list(dict.fromkeys(name for name in measured if name.partition("/")[0] not in LEFT_OUT))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("model", no_wrap=True)
     for name in names:
@@ -46,10 +53,14 @@ def _models(data: ReportData) -> Table:
     for model in data.models:
         found = ((name, model["metrics"].get(name)) for name in names)
         table.add_row(model["asset"], *(_told(name, metric) for name, metric in found))
+    for baseline, label in UNTRAINED.items():
+        if baseline in data.baselines:
+            found = ((name, data.baselines.get(name.replace("accuracy", baseline, 1))) for name in names)
+            table.add_row(label, *(_told(name, metric) for name, metric in found), style="dim")
     return table
 
 
-def _told(name: str, metric: dict[str, float] | None) -> str:
+def _told(name: str, metric: Mapping[str, float] | None) -> str:
     if metric is None:
         return "–"
     if name == "accuracy":

@@ -5,21 +5,32 @@ import json
 import dagster as dg
 
 from kt_assets.evaluate.collect import report_data
+from kt_assets.evaluate.examples import choose_examples
 from kt_assets.evaluate.report import render_report
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.evaluators.config import Evaluation
 from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import read_results
-from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
 from kt_resources.recipes.recipe import BASE, Recipe
 from kt_resources.store.store import Store
+from kt_resources.store.tables import read_rows
 
-VERSION = "1"
+VERSION = "2"
+CURATED = "curated"
+NO_MODELS = ("evaluation", CURATED)
+"""The roles of parents that hold no model."""
 
 
-def evaluation_config(recipe: Recipe) -> Evaluation:
+class EvaluationConfig(Evaluation):
+    """The evaluation, with the sources that its worked examples may come from."""
+
+    train_sources: tuple[str, ...] = ()
+
+
+def evaluation_config(recipe: Recipe) -> EvaluationConfig:
     """The recipe's evaluation."""
-    return recipe.evaluate
+    return EvaluationConfig(train_sources=recipe.sources_for("train"), **dict(recipe.evaluate))
 
 
 def evaluation_report(stage: Stage) -> dg.AssetsDefinition:
@@ -43,7 +54,8 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
         models=evaluated_models(work),
         tasks_dir=tasks.path("tasks"),
         general_text=tasks.path("general_text.txt"),
-        config=work.config,
+        examples=worked_examples(work),
+        config=Evaluation(**{name: getattr(work.config, name) for name in Evaluation.model_fields}),
     )
     result = evaluator.evaluate(spec, work.needs, work.context)
     results = read_results(work.out)
@@ -58,7 +70,7 @@ def evaluated_models(work: Work) -> tuple[EvaluatedModel, ...]:
     base = work.inputs[BASE]
     found = []
     for name, artifact in work.inputs.items():
-        if name == "evaluation":
+        if name in NO_MODELS:
             continue
         gguf = (artifact.folder / "model.gguf").exists()
         path = artifact.path("model.gguf" if gguf else "model")
@@ -69,9 +81,21 @@ def evaluated_models(work: Work) -> tuple[EvaluatedModel, ...]:
                 data_version=artifact.data_version,
                 path=path,
                 tokenizer_dir=(base if gguf else artifact).path("model"),
+                made_from=tuple(parent.name for parent in work.stage.parents[name].parents.values()),
             )
         )
     return tuple(found)
+
+
+def worked_examples(work: Work) -> dict[str, tuple[Example, ...]]:
+    """What the base model is asked after, by task; nothing where the recipe or the training rows give none."""
+    if CURATED not in work.inputs:
+        return {}
+    config: EvaluationConfig = work.config
+    tasks = [folder.name for folder in sorted(work.inputs["evaluation"].path("tasks").iterdir())]
+    rows = read_rows(work.inputs[CURATED].path("examples.parquet"))
+    usable = [row for row in rows if row["source"] in config.train_sources]
+    return choose_examples(usable, tasks, config.few_shot)
 
 
 def models_table(models: list[dict]) -> str:

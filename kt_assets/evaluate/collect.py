@@ -41,6 +41,7 @@ def report_data(stage: Stage, store: Store, folder: Path) -> ReportData:
         comparisons=results["comparisons"],
         baselines=results["baselines"],
         gates=results["gates"],
+        num_examples=getattr(getattr(stage.config, "few_shot", None), "num_examples", 0),
         samples=read_rows(folder / "samples.parquet"),
         num_samples=getattr(stage.config, "num_samples", 6),
         curves={here.name: curve for here, artifact in made if (curve := _curve(artifact))},

@@ -31,17 +31,21 @@ def items(**_):
 
 
 @functools.cache
-def verifier():
+def verifiers():
+    """The recipe's verifier, and the lenient one, which reads an answer in whatever form it comes."""
     from pydantic import TypeAdapter
 
-    from kt_resources.verifiers import Verifier, build_verifier
+    from kt_resources.verifiers import Verifier, build_verifier, lenient_verifier
 
-    return build_verifier(TypeAdapter(Verifier).validate_json((FOLDER / "verifier.json").read_text()))
+    config = TypeAdapter(Verifier).validate_json((FOLDER / "verifier.json").read_text())
+    words = {answer for answer in items()["test"]["answer"] if any(map(str.isalpha, answer))}
+    return build_verifier(config), lenient_verifier(config, words)
 
 
 def process_results(doc, results):
-    """The verifier's score of the answer, in [0, 1]."""
-    return {"score": verifier()(results[0], doc)}
+    """The verifier's score of the answer, strictly and leniently read, both in [0, 1]."""
+    strict, lenient = (score(results[0], doc) for score in verifiers())
+    return {"score": strict, "lenient_score": max(strict, lenient)}
 '''
 
 COLUMNS = ("id", "source", "family", "answer", "verification", "origin")
@@ -130,7 +134,8 @@ def task_yaml(family: str, max_new_tokens: int) -> str:
     functions = "custom_dataset: !function scorer.items\nprocess_results: !function scorer.process_results\n"
     texts = {"description": "system", "doc_to_text": "question", "doc_to_target": "answer", "num_fewshot": 0}
     generation = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": max_new_tokens}
-    metric = {"metric": "score", "aggregation": "mean", "higher_is_better": True}
-    tail = {"generation_kwargs": generation, "metric_list": [metric], "metadata": {"version": 1.0}}
+    names = ("score", "lenient_score")
+    metrics = [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in names]
+    tail = {"generation_kwargs": generation, "metric_list": metrics, "metadata": {"version": 2.0}}
     first, last = (yaml.safe_dump(part, sort_keys=False) for part in (head, texts | tail))
     return first + functions + last

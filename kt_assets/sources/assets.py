@@ -32,7 +32,7 @@ from kt_resources.strict import Strict
 from kt_resources.tokenizing import load_tokenizer
 from kt_resources.verifiers import Verifier, VerifierConfig, build_verifier
 
-VERSION = "1"
+VERSION = "2"
 
 
 class BaseConfig(Strict):

@@ -18,11 +18,12 @@ WINDOW = 1024
 
 
 class Question(NamedTuple):
-    """What is asked: one prompt with its limits."""
+    """What is asked: one prompt with its limits, and the task whose prompts begin alike."""
 
     prompt: str
     max_new_tokens: int
     until: tuple[str, ...]
+    task: str = ""
 
     @classmethod
     def of(cls, request: Instance) -> "Question":
@@ -30,7 +31,7 @@ class Question(NamedTuple):
         prompt, options = request.args
         until = options.get("until") or ()
         until = (until,) if isinstance(until, str) else tuple(until)
-        return cls(prompt, int(options["max_gen_toks"]), until)
+        return cls(prompt, int(options["max_gen_toks"]), until, request.task_name or "")
 
 
 class EngineLM(LM):
@@ -80,7 +81,8 @@ class EngineLM(LM):
         done, size = len(set(asked)) - len(waiting), self.batch_size * self.batches_kept
         total = done + len(waiting)
         for limit in sorted({one.max_new_tokens for one in waiting}):
-            group = sorted((one for one in waiting if one.max_new_tokens == limit), key=lambda one: len(one.prompt))
+            alike = (one for one in waiting if one.max_new_tokens == limit)
+            group = sorted(alike, key=lambda one: (one.task, len(one.prompt)))
             for start in range(0, len(group), size):
                 self._answer(group[start : start + size], limit, done, total)
                 done += len(group[start : start + size])

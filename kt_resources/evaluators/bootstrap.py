@@ -1,7 +1,10 @@
 """Intervals by resampling items: pure functions of scores.
 
 Percentile bootstrap: B. Efron, R. Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13. Every function
-draws with ``options.seed``, so that the same scores give the same interval.
+draws with ``options.seed``, so that the same scores give the same interval. Where nothing varies, resampling gives
+an interval of no width; there an exact bound on how often something else can happen stands in its place (0 of n:
+C. Clopper, E. Pearson, *Biometrika* 26 (1934); at 95 % about 3.7 / n, the two-sided "rule of three" of J. Hanley,
+A. Lippman-Hand, *JAMA* 249 (1983)).
 """
 
 from collections import Counter
@@ -27,15 +30,23 @@ class Metric(Strict):
 def mean_interval(scores: Sequence[float], options: Bootstrap) -> Metric:
     """The mean of ``scores`` (each in [0, 1]) with its percentile interval.
 
-    Where all are 0, or all 1, resampling would give an interval of no width; there the exact binomial bound stands
-    (Clopper and Pearson: 0 of n gives [0, 1 - (a/2)^(1/n)] at level 1 - a).
+    Where all are 0, or all 1, the exact bound stands: 0 of n gives [0, :func:`unseen`(n)].
     """
     _at_least_one(scores)
     n, mean = len(scores), sum(scores) / len(scores)
     if mean in (0.0, 1.0):
-        width = 1 - ((1 - options.level) / 2) ** (1 / n)
+        width = unseen(n, options)
         return Metric(value=mean, low=max(0.0, mean - width), high=min(1.0, mean + width), n=n)
     return _percentiles(mean, [scores], lambda draws: draws[0].mean(axis=1), options)
+
+
+def unseen(n: int, options: Bootstrap) -> float:
+    """How often, at most, something happens that was not seen in ``n`` items: 1 - (a/2)^(1/n) at level 1 - a.
+
+    >>> round(unseen(500, Bootstrap()), 4)
+    0.0074
+    """
+    return 1 - ((1 - options.level) / 2) ** (1 / n)
 
 
 def perplexity_interval(nlls: Sequence[float], counts: Sequence[int], options: Bootstrap) -> Metric:
@@ -44,10 +55,13 @@ def perplexity_interval(nlls: Sequence[float], counts: Sequence[int], options: B
     Args:
         nlls: negative log-likelihood of each passage, in nats.
         counts: tokens (or words) of each passage.
+
+    Raises:
+        ValueError: fewer than two passages, of which no interval can be told.
     """
     import numpy as np
 
-    _at_least_one(nlls)
+    _at_least_two(nlls)
     value = float(np.exp(sum(nlls) / sum(counts)))
     metric = _percentiles(value, [nlls, counts], lambda draws: np.exp(draws[0].sum(1) / draws[1].sum(1)), options)
     return metric.model_copy(update={"n": int(sum(counts))})
@@ -57,14 +71,19 @@ def paired_difference(scores: Sequence[float], baseline: Sequence[float], option
     """Mean of ``scores - baseline``, item by item, with its percentile interval.
 
     Resampling the differences keeps what both models find easy or hard, so that the interval is narrower than that
-    of two separate means.
+    of two separate means. Where all n differences are the same number c, at most a share :func:`unseen`(n) of all
+    items differs by something else, which lies between -1 and 1; the interval is what follows for the mean:
+    [c - unseen(n) (c + 1), c + unseen(n) (1 - c)].
 
     Raises:
         ValueError: the two have different lengths.
     """
     _at_least_one(scores)
     differences = [one - other for one, other in zip(scores, baseline, strict=True)]
-    mean = sum(differences) / len(differences)
+    n, mean = len(differences), sum(differences) / len(differences)
+    if len(set(differences)) == 1:
+        share = unseen(n, options)
+        return Metric(value=mean, low=mean - share * (mean + 1), high=mean + share * (1 - mean), n=n)
     return _percentiles(mean, [differences], lambda draws: draws[0].mean(axis=1), options)
 
 
@@ -74,15 +93,25 @@ def perplexity_drop(baseline: Passages, other: Passages, unit: str, options: Boo
     Args:
         unit: ``tokens`` or ``words``: the column that counts what the perplexity is per.
     """
-    columns = [baseline["nll"], baseline[unit], other["nll"], other[unit]]
+    return _of_two(baseline, other, unit, options, lambda before, after: before - after)
 
-    def drop(sums: Any) -> Any:
+
+def perplexity_ratio(baseline: Passages, other: Passages, unit: str, options: Bootstrap) -> Metric:
+    """Perplexity of ``other`` over that of ``baseline`` on the same passages, resampled together; 1 is unchanged."""
+    return _of_two(baseline, other, unit, options, lambda before, after: after / before)
+
+
+def _of_two(baseline: Passages, other: Passages, unit: str, options: Bootstrap, compare: Any) -> Metric:
+    columns = [baseline["nll"], baseline[unit], other["nll"], other[unit]]
+    _at_least_two(columns[0])
+
+    def compared(sums: Any) -> Any:
         import numpy as np
 
-        return np.exp(sums[0] / sums[1]) - np.exp(sums[2] / sums[3])
+        return compare(np.exp(sums[0] / sums[1]), np.exp(sums[2] / sums[3]))
 
-    value = float(drop([sum(column) for column in columns]))
-    metric = _percentiles(value, columns, lambda draws: drop([column.sum(axis=1) for column in draws]), options)
+    value = float(compared([sum(column) for column in columns]))
+    metric = _percentiles(value, columns, lambda draws: compared([column.sum(axis=1) for column in draws]), options)
     return metric.model_copy(update={"n": int(sum(baseline[unit]))})
 
 
@@ -102,6 +131,11 @@ def majority_scores(items: Sequence[Mapping[str, Any]]) -> list[float]:
 def _at_least_one(scores: Sequence[float]) -> None:
     if not len(scores):
         raise ValueError("no scores: an interval needs at least one item")
+
+
+def _at_least_two(passages: Sequence[float]) -> None:
+    if len(passages) < 2:
+        raise ValueError(f"{len(passages)} passage of text has no interval: it needs at least two")
 
 
 def _percentiles(value: float, columns: Sequence[Sequence[float]], statistic: Any, options: Bootstrap) -> Metric:

@@ -15,12 +15,25 @@ class Perplexity(Strict):
 
     Attributes:
         enabled: whether it is measured.
-        max_words: how much of the general text is read, in whole passages; words, not tokens, so that models with
-            different tokenizers read the same text.
+        max_words: how much of the general text is read, in passages of whole sentences, 60 words or a little more
+            each; words, not tokens, so that models with different tokenizers read the same text.
     """
 
     enabled: bool = True
-    max_words: int = Field(default=800, ge=50)
+    max_words: int = Field(default=800, ge=200)
+
+
+class FewShot(Strict):
+    """The base model asked a second time, after worked examples and leniently read: what prompting alone would give.
+
+    Attributes:
+        num_examples: curated training rows of the item's family put before it as turns, the same for all of its
+            items; a family without such rows gets examples of the others. 0 switches it off.
+        seed: of their choice.
+    """
+
+    num_examples: int = Field(default=4, ge=0, le=64)
+    seed: int = 0
 
 
 class Bootstrap(Strict):
@@ -40,10 +53,12 @@ class Gate(Strict):
     """A threshold on one model's metric, or on its gain over a baseline on the same items.
 
     Attributes:
-        metric: ``accuracy``, ``accuracy/<family>``, ``word_perplexity``, ``token_perplexity`` or ``stops``.
+        metric: ``accuracy``, ``lenient_accuracy``, either with ``/<family>``, ``word_perplexity``,
+            ``token_perplexity`` or ``stops``.
         model: a model of the line by its asset (``gguf_model``) or step (``grpo``).
-        baseline: the model that ``min_gain`` compares with, or ``majority_answer`` (always the family's commonest
-            answer).
+        baseline: the model that ``min_gain`` compares with, or what needs no training: ``majority_answer`` (always
+            the family's commonest answer), ``lenient_base`` (the base model's answers, leniently read),
+            ``few_shot_base`` (the base model after worked examples, leniently read).
         min, max: bounds on the model's own value.
         min_gain: by how much the model is better than the baseline, at least; for a perplexity, by how much it fell
             (-2 lets it rise by 2).
@@ -88,6 +103,7 @@ class Evaluation(Strict):
     batch_size: int = Field(default=32, ge=1)
     engine: Literal["auto", "llama_cpp", "transformers"] = "auto"
     perplexity: Perplexity = Perplexity()
+    few_shot: FewShot = FewShot()
     bootstrap: Bootstrap = Bootstrap()
     gates: Annotated[tuple[Gate, ...], Field(max_length=100)] = ()
     num_samples: int = Field(

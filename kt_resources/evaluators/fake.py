@@ -6,6 +6,7 @@ from typing import Any
 
 from kt_resources.compute.needs import Needs
 from kt_resources.compute.program import write_json
+from kt_resources.evaluators.gates import FEW_SHOT_BASE
 from kt_resources.evaluators.results import results_of, sample_rows, write_results
 from kt_resources.evaluators.run import task_names
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
@@ -15,7 +16,7 @@ class FakeEvaluator:
     """Answers every held-out item at random but for good: the same model and item give the same answer.
 
     Args:
-        accuracy: share of right answers by asset; 0.5 where it is not given.
+        accuracy: share of right answers by asset (``few_shot_base`` among them); 0.5 where it is not given.
     """
 
     def __init__(self, accuracy: dict[str, float] | None = None) -> None:
@@ -25,11 +26,18 @@ class FakeEvaluator:
     def evaluate(self, spec: EvaluateSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """As :meth:`kt_resources.evaluators.protocol.Evaluator.evaluate`, without a model."""
         self.calls.append(spec)
-        measured = [{"items": self._items(spec, model), "general": self._general(spec)} for model in spec.models]
+        measured = [
+            {"items": self._items(spec, model), "few_shot": self._few_shot(spec, model), "general": self._general(spec)}
+            for model in spec.models
+        ]
         results = results_of(spec.models, measured, spec.config)
         write_results(spec.out_dir, results, sample_rows(spec.models, measured))
         write_json(spec.out_dir / "run" / "result.json", results["facts"])
         return results["facts"]
+
+    def _few_shot(self, spec: EvaluateSpec, model: EvaluatedModel) -> list[dict[str, Any]] | None:
+        asked = model.model_copy(update={"asset": FEW_SHOT_BASE})
+        return self._items(spec, asked) if spec.examples and model == spec.models[0] else None
 
     def _items(self, spec: EvaluateSpec, model: EvaluatedModel) -> list[dict[str, Any]]:
         return [
@@ -51,6 +59,7 @@ class FakeEvaluator:
             "completion": answer if right else f"not {answer}",
             "answer": answer,
             "score": float(right),
+            "lenient_score": float(right),
             "stopped": True,
             "num_tokens": 1 + len(answer),
         }

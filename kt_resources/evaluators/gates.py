@@ -9,6 +9,11 @@ from kt_resources.evaluators.config import Gate, Severity
 from kt_resources.strict import Strict
 
 MAJORITY = "majority_answer"
+LENIENT_BASE = "lenient_base"
+FEW_SHOT_BASE = "few_shot_base"
+UNTRAINED = (MAJORITY, LENIENT_BASE, FEW_SHOT_BASE)
+"""Baselines that need no training: the family's commonest answer, and the base model's answers leniently read, to the
+items as they are and after worked examples."""
 
 Gain = Callable[[str, str, str], Metric]
 """``(metric, model, baseline) -> `` by how much the model is better on the same items; positive is better."""
@@ -61,7 +66,7 @@ def _judge(gate: Gate, models: Sequence[Mapping[str, Any]], gain: Gain) -> GateV
         passed &= (metric.high if worse_end else metric.value) <= gate.max
         told.append(f"asked ≤ {gate.max:g}")
     if gate.min_gain is not None and gate.baseline is not None:
-        if gate.baseline != MAJORITY:
+        if gate.baseline not in UNTRAINED:
             find_model(models, gate.baseline, gate.name)
         difference = gain(gate.metric, gate.model, gate.baseline)
         passed &= (difference.low if worse_end else difference.value) >= gate.min_gain

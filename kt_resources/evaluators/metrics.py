@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.bootstrap import (
     Metric,
     Passages,
@@ -13,22 +14,25 @@ from kt_resources.evaluators.bootstrap import (
     perplexity_interval,
 )
 from kt_resources.evaluators.config import Bootstrap
-from kt_resources.evaluators.gates import MAJORITY, find_model
+from kt_resources.evaluators.gates import FEW_SHOT_BASE, MAJORITY, UNTRAINED, find_model
 
 Items = Sequence[Mapping[str, Any]]
-"""Rows ``task, id, family, prompt, completion, answer, score, stopped``."""
+"""Rows ``task, id, family, prompt, completion, answer, score, lenient_score, stopped``."""
+
+COLUMNS = {"accuracy": "score", "lenient_accuracy": "lenient_score", "stops": "stopped"}
+"""The metrics that are means over items: of which column."""
 
 
 def model_metrics(items: Items, general: Passages | None, options: Bootstrap) -> dict[str, Metric]:
-    """``accuracy``, ``accuracy/<family>``, ``stops`` and, where there is general text, the two perplexities.
+    """``accuracy``, ``lenient_accuracy``, both by ``/<family>``, ``stops`` and, with general text, two perplexities.
 
-    ``accuracy`` is the mean score over all items; ``stops`` the share of answers that the model ended itself.
+    ``accuracy`` is the mean score over all items, ``lenient_accuracy`` that of the same answers leniently read
+    (:mod:`kt_resources.verifiers.lenient`); ``stops`` the share of answers that the model ended itself.
     """
-    metrics = {"accuracy": mean_interval([item["score"] for item in items], options)}
-    for family in sorted({item["family"] for item in items}):
-        scores = [item["score"] for item in items if item["family"] == family]
-        metrics[f"accuracy/{family}"] = mean_interval(scores, options)
-    metrics["stops"] = mean_interval([float(item["stopped"]) for item in items], options)
+    families = sorted({item["family"] for item in items})
+    names = ["accuracy", *(f"accuracy/{family}" for family in families), "lenient_accuracy"]
+    names += [*(f"lenient_accuracy/{family}" for family in families), "stops"]
+    metrics = {name: mean_interval(item_scores(items, name), options) for name in names}
     if general:
         for unit in ("word", "token"):
             counts = [int(count) for count in general[f"{unit}s"]]
@@ -37,14 +41,33 @@ def model_metrics(items: Items, general: Passages | None, options: Bootstrap) ->
 
 
 def item_scores(items: Items, metric: str) -> list[float]:
-    """Each item's part of ``metric`` (``accuracy``, ``accuracy/<family>`` or ``stops``), in the order of ids.
+    """Each item's part of ``metric`` (one of :data:`COLUMNS`, all items or ``/<family>``), in the order of ids.
 
     KeyError where the metric is no mean over items.
     """
     name, _, family = metric.partition("/")
-    column = {"accuracy": "score", "stops": "stopped"}[name]
+    column = COLUMNS[name]
     chosen = [item for item in items if not family or item["family"] == family]
     return [float(item[column]) for item in sorted(chosen, key=lambda item: (item["task"], item["id"]))]
+
+
+def untrained_items(baseline: str, base: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items with the scores of ``baseline``, one of ``UNTRAINED``.
+
+    Args:
+        base: what was seen of the base model: ``items`` and, where it was asked after examples, ``few_shot``.
+
+    Raises:
+        EvaluateError: the base model was not asked after examples.
+    """
+    items = base["items"]
+    if baseline == FEW_SHOT_BASE:
+        items = base.get("few_shot")
+        if not items:
+            mend = "give evaluate.few_shot.num_examples, and training rows with answers"
+            raise EvaluateError(f"there is no {FEW_SHOT_BASE}", where="evaluate.few_shot", mend=mend)
+    scores = majority_scores(items) if baseline == MAJORITY else [item["lenient_score"] for item in items]
+    return [{**item, "score": score, "lenient_score": score} for item, score in zip(items, scores, strict=True)]
 
 
 class Gains:
@@ -61,7 +84,7 @@ class Gains:
         self.models, self.measured, self.options = models, measured, options
 
     def __call__(self, metric: str, model: str, baseline: str) -> Metric:
-        """The gain in ``metric`` of ``model`` over ``baseline`` (asset, step, or :data:`MAJORITY`), with its interval.
+        """The gain in ``metric`` of ``model`` over ``baseline`` (asset, step, or one of ``UNTRAINED``).
 
         Raises:
             EvaluateError: one of the two was not evaluated.
@@ -71,12 +94,11 @@ class Gains:
             other = self._seen(metric, baseline)
             unit = f"{metric.removesuffix('_perplexity')}s"
             return perplexity_drop(other["general"], one["general"], unit, self.options)
-        items = one["items"]
-        if baseline == MAJORITY:
-            guessed = [{**item, "score": score} for item, score in zip(items, majority_scores(items), strict=True)]
+        if baseline in UNTRAINED:
+            other_items = untrained_items(baseline, self.measured[self.models[0]["asset"]])
         else:
-            guessed = self._seen(metric, baseline)["items"]
-        return paired_difference(item_scores(items, metric), item_scores(guessed, metric), self.options)
+            other_items = self._seen(metric, baseline)["items"]
+        return paired_difference(item_scores(one["items"], metric), item_scores(other_items, metric), self.options)
 
     def _seen(self, metric: str, name: str) -> Mapping[str, Any]:
         return self.measured[find_model(self.models, name, metric)["asset"]]

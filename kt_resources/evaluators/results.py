@@ -1,26 +1,39 @@
 """The evaluation's result: metrics of every model, comparisons with the first, gates, and one row of facts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kt_resources.compute.program import write_json
-from kt_resources.evaluators.bootstrap import majority_scores, mean_interval
+from kt_resources.evaluators.bootstrap import mean_interval
 from kt_resources.evaluators.config import Bootstrap, Evaluation
-from kt_resources.evaluators.gates import MAJORITY, judge_gates
-from kt_resources.evaluators.metrics import Gains, Items, model_metrics
+from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED, judge_gates
+from kt_resources.evaluators.metrics import Gains, item_scores, model_metrics, untrained_items
 from kt_resources.evaluators.spec import EvaluatedModel
 from kt_resources.store.fingerprint import hash_json
 
 Measured = Mapping[str, Any]
-"""What was seen of one model: ``items`` (rows) and ``general`` (columns, or None)."""
+"""What was seen of one model: ``items`` (rows), ``general`` (columns, or None); of the first one also ``few_shot``
+(rows like ``items``, asked after worked examples) where there were examples."""
 
-SAMPLE_COLUMNS = ("model", "task", "id", "question", "prompt", "completion", "answer", "score", "stopped", "num_tokens")
+SAMPLE_COLUMNS = (
+    "model",
+    "task",
+    "id",
+    "question",
+    "prompt",
+    "completion",
+    "answer",
+    "score",
+    "lenient_score",
+    "stopped",
+    "num_tokens",
+)
 
 
 def results_of(models: Sequence[EvaluatedModel], measured: Sequence[Measured], config: Evaluation) -> dict[str, Any]:
-    """``results.json``: ``models``, ``comparisons`` with the first model, ``baselines``, ``gates``, ``facts``.
+    """``results.json``: ``models``, ``comparisons``, ``baselines``, ``gates``, ``facts``.
 
     Args:
         measured: of each model, in the order of ``models``.
@@ -31,42 +44,49 @@ def results_of(models: Sequence[EvaluatedModel], measured: Sequence[Measured], c
     rows: list[dict[str, Any]] = []
     for model, seen in zip(models, measured, strict=True):
         metrics = model_metrics(seen["items"], seen["general"], config.bootstrap)
-        rows.append({**model.model_dump(include={"asset", "step", "data_version"}), "metrics": metrics})
+        named = model.model_dump(mode="json", include={"asset", "step", "data_version", "made_from"})
+        rows.append({**named, "metrics": metrics})
     by_asset = {model.asset: seen for model, seen in zip(models, measured, strict=True)}
     gains = Gains(rows, by_asset, config.bootstrap)
+    untrained = baselines(measured[0], config.bootstrap)
     results = {
         "models": [{**row, "metrics": _plain(row["metrics"])} for row in rows],
-        "comparisons": comparisons(rows, gains),
-        "baselines": baselines(measured[0]["items"], config.bootstrap),
+        "comparisons": comparisons(rows, gains, [name for name in UNTRAINED if name in untrained]),
+        "baselines": untrained,
         "gates": [verdict.model_dump() for verdict in judge_gates(config.gates, rows, gains)],
     }
     return {**results, "facts": facts(results, measured, gains)}
 
 
-def baselines(items: Items, options: Bootstrap) -> dict[str, Any]:
-    """``majority_answer`` and ``majority_answer/<family>``: what needs no model at all."""
-    scores = majority_scores(items)
-    found = {MAJORITY: mean_interval(scores, options).model_dump()}
-    for family in sorted({item["family"] for item in items}):
-        own = [score for item, score in zip(items, scores, strict=True) if item["family"] == family]
-        found[f"{MAJORITY}/{family}"] = mean_interval(own, options).model_dump()
+def baselines(base: Measured, options: Bootstrap) -> dict[str, Any]:
+    """What needs no training: each of ``UNTRAINED`` over all items and by ``/<family>``, as far as it was measured."""
+    names = [name for name in UNTRAINED if name != FEW_SHOT_BASE or base.get("few_shot")]
+    found = {}
+    for name in names:
+        items = untrained_items(name, base)
+        for family in ("", *(f"/{family}" for family in sorted({item["family"] for item in items}))):
+            scores = item_scores(items, f"accuracy{family}")
+            found[f"{name}{family}"] = mean_interval(scores, options).model_dump()
     return found
 
 
-def comparisons(rows: Sequence[Mapping[str, Any]], gains: Gains) -> list[dict[str, Any]]:
-    """Each model's gain over the first, positive is better: rows ``model, baseline, metric, value, low, high, n``."""
-    base = rows[0]
-    return [
-        {
-            "model": row["asset"],
-            "baseline": base["asset"],
-            "metric": metric,
-            **gains(metric, row["asset"], base["asset"]).model_dump(),
-        }
-        for row in rows[1:]
-        for metric in base["metrics"]
-        if metric in row["metrics"]
-    ]
+def comparisons(rows: Sequence[Mapping[str, Any]], gains: Gains, untrained: Iterable[str]) -> list[dict[str, Any]]:
+    """Paired gains, positive is better: rows ``model, baseline, metric, value, low, high, n``.
+
+    Of each model over the first one (every metric), over what it was made from and over what needs no training
+    (accuracy, all items and by family).
+    """
+    base = rows[0]["asset"]
+    found = []
+    for row in rows[1:]:
+        accuracies = [name for name in row["metrics"] if name.partition("/")[0] == "accuracy"]
+        asked = [(base, name) for name in rows[0]["metrics"] if name in row["metrics"]]
+        others = [other["asset"] for other in rows if other["asset"] in row["made_from"] and other["asset"] != base]
+        asked += [(name, metric) for name in (*others, *untrained) for metric in accuracies]
+        for baseline, metric in asked:
+            gain = gains(metric, row["asset"], baseline).model_dump()
+            found.append({"model": row["asset"], "baseline": baseline, "metric": metric, **gain})
+    return found
 
 
 def facts(results: Mapping[str, Any], measured: Sequence[Measured], gains: Gains) -> dict[str, Any]:
@@ -101,9 +121,10 @@ def shipped_facts(results: Mapping[str, Any], gains: Gains) -> dict[str, Any]:
         "shipped_accuracy": shipped["metrics"]["accuracy"]["value"],
         "shipped_stops": shipped["metrics"]["stops"]["value"],
     }
-    if shipped is not base:
-        gain = gains("accuracy", shipped["asset"], base["asset"])
-        row |= {"shipped_gain": gain.value, "shipped_gain_low": gain.low}
+    for name, baseline in (("shipped_gain", base["asset"]), *((f"shipped_gain_over_{b}", b) for b in UNTRAINED)):
+        if shipped is not base and baseline in {base["asset"], *results["baselines"]}:
+            gain = gains("accuracy", shipped["asset"], baseline)
+            row |= {name: gain.value, f"{name}_low": gain.low}
     if {"merged_model", "gguf_model"} <= by_asset.keys():
         change = gains("accuracy", "gguf_model", "merged_model")
         row |= {"gguf_minus_merged": change.value, "gguf_minus_merged_low": change.low}
@@ -129,9 +150,10 @@ def prompts_hash(items: Sequence[Mapping[str, Any]]) -> str:
 
 
 def sample_rows(models: Sequence[EvaluatedModel], measured: Sequence[Measured]) -> list[dict[str, Any]]:
-    """Every answer of every model, one row each."""
+    """Every answer of every model, one row each; the answers after examples as those of ``few_shot_base``."""
     pairs = zip(models, measured, strict=True)
-    return [{**item, "model": model.asset} for model, seen in pairs for item in seen["items"]]
+    answers = [{**item, "model": model.asset} for model, seen in pairs for item in seen["items"]]
+    return answers + [{**item, "model": FEW_SHOT_BASE} for item in measured[0].get("few_shot") or ()]
 
 
 def write_results(out_dir: Path, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
@@ -141,7 +163,7 @@ def write_results(out_dir: Path, results: Mapping[str, Any], samples: Sequence[M
 
     write_json(out_dir / "results.json", {key: value for key, value in results.items() if key != "facts"})
     write_json(out_dir / "facts.json", results["facts"])
-    types = {"score": pa.float64(), "stopped": pa.bool_(), "num_tokens": pa.int32()}
+    types = {"score": pa.float64(), "lenient_score": pa.float64(), "stopped": pa.bool_(), "num_tokens": pa.int32()}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in SAMPLE_COLUMNS])
     rows = [{name: sample[name] for name in SAMPLE_COLUMNS} for sample in samples]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), out_dir / "samples.parquet")

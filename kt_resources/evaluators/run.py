@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.answers import AnswerCache
 from kt_resources.evaluators.passages import count_words, passages
 from kt_resources.evaluators.results import results_of, sample_rows, write_results
-from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
 from kt_resources.store.fingerprint import file_sha256, hash_json
 
 
@@ -38,6 +38,10 @@ def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
     return {**results["facts"], "timings": timings}
 
 
+SHARES = {"answers": (0.0, 0.5), "answers after examples": (0.5, 0.4), "general text": (0.9, 0.09)}
+"""Kinds of work on one model: where each begins and how much of the whole it is."""
+
+
 class _Told:
     """Progress of one model among several: whole models done, and the share of this one."""
 
@@ -45,8 +49,8 @@ class _Told:
         self.progress, self.name, self.index, self.total = progress, name, index, total
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` answers or passages of this model; answers are nine tenths of its work."""
-        before, share = (0.0, 0.9) if what == "answers" else (0.9, 0.09)
+        """``done`` of ``total`` parts of this kind of work on this model."""
+        before, share = SHARES[what]
         share = before + share * done / max(1, total)
         self.progress.report(self.index + share, self.total, f"{self.name}: {what} {done}/{total}")
 
@@ -72,13 +76,22 @@ def evaluation_key(spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str]) 
     asked = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in files}
     text = file_sha256(spec.general_text) if spec.general_text else ""
     options = spec.config.model_dump(mode="json", include={"num_items", "max_new_tokens", "engine", "perplexity"})
-    return hash_json([model.asset, model.data_version, asked, text, options])[:24]
+    examples = {task: [example.id for example in found] for task, found in examples_for(spec, model).items()}
+    return hash_json([model.asset, model.data_version, asked, text, options, examples])[:24]
+
+
+def examples_for(spec: EvaluateSpec, model: EvaluatedModel) -> Mapping[str, Sequence[Example]]:
+    """The worked examples that ``model`` is asked after, by task: the first model alone is."""
+    return spec.examples if model == spec.models[0] else {}
 
 
 def evaluate_model(
     spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str], folder: Path, told: _Told
 ) -> dict[str, Any]:
-    """One model's scored ``items``, its ``general`` text columns and what it ``took`` (seconds, tokens)."""
+    """One model's scored ``items``, its ``general`` text columns and what it ``took`` (seconds, tokens).
+
+    Where there are examples for it, also ``few_shot``: the same items, asked after them.
+    """
     from kt_resources.evaluators.adapter import EngineLM
     from kt_resources.generators.tokenizers import FolderTokenizer
 
@@ -92,6 +105,9 @@ def evaluate_model(
         lm = EngineLM(engine, tokenizer, AnswerCache(folder / "answers.jsonl"), spec.config.batch_size)
         lm.on_progress = lambda done, total: told("answers", done, total)
         items = answer_items(lm, spec, tasks)
+        examples = examples_for(spec, model)
+        lm.on_progress = lambda done, total: told("answers after examples", done, total)
+        few_shot = answer_items(lm, spec, tasks, examples) if examples else None
         answered = time.monotonic()
         lm.on_progress = lambda done, total: told("general text", done, total)
         general = score_text(lm, spec)
@@ -99,9 +115,9 @@ def evaluate_model(
         "load_s": round(loaded - started, 2),
         "answer_s": round(answered - loaded, 2),
         "general_s": round(time.monotonic() - answered, 2),
-        "answer_tokens": sum(item["num_tokens"] for item in items),
+        "answer_tokens": sum(item["num_tokens"] for item in [*items, *(few_shot or [])]),
     }
-    return {"items": items, "general": general, "took": took}
+    return {"items": items, "few_shot": few_shot, "general": general, "took": took}
 
 
 @contextlib.contextmanager
@@ -119,8 +135,13 @@ def open_model(model: EvaluatedModel, spec: EvaluateSpec, folder: Path) -> Itera
         engine.close()
 
 
-def answer_items(lm: Any, spec: EvaluateSpec, tasks: list[str]) -> list[dict[str, Any]]:
+def answer_items(
+    lm: Any, spec: EvaluateSpec, tasks: list[str], examples: Mapping[str, Sequence[Example]] | None = None
+) -> list[dict[str, Any]]:
     """Run lm-eval over the tasks; one row an item, scored by the task's own ``process_results``.
+
+    Args:
+        examples: by task, put before its items as earlier turns.
 
     ``lm_eval.evaluate`` is what ``lm_eval.simple_evaluate`` calls; the latter also describes the machine (4 s a model).
     """
@@ -129,9 +150,10 @@ def answer_items(lm: Any, spec: EvaluateSpec, tasks: list[str]) -> list[dict[str
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     loaded = TaskManager(include_path=str(spec.tasks_dir), include_defaults=False).load(tasks)
-    for task in loaded["tasks"].values():
+    for name, task in loaded["tasks"].items():
         options = {"max_gen_toks": spec.config.max_new_tokens}
         task.set_config(key="generation_kwargs", value=options, update=True)
+        put_before(task, (examples or {}).get(name, ()))
     evaluated = lm_eval.evaluate(
         lm,
         task_dict=loaded,
@@ -142,6 +164,15 @@ def answer_items(lm: Any, spec: EvaluateSpec, tasks: list[str]) -> list[dict[str
     )
     samples = evaluated["samples"]
     return [item_of(lm, task, sample, spec.config.max_new_tokens) for task in tasks for sample in samples[task]]
+
+
+def put_before(task: Any, examples: Sequence[Example]) -> None:
+    """Have lm-eval put ``examples`` before every item of ``task``, in this order (``num_fewshot``)."""
+    from lm_eval.api.samplers import FirstNSampler
+
+    shown = [{"question": example.question, "answer": example.completion} for example in examples]
+    task.set_config(key="num_fewshot", value=len(shown))
+    task.sampler = FirstNSampler(shown)
 
 
 def item_of(lm: Any, task: str, sample: Mapping[str, Any], max_new_tokens: int) -> dict[str, Any]:
@@ -157,6 +188,7 @@ def item_of(lm: Any, task: str, sample: Mapping[str, Any], max_new_tokens: int) 
         "completion": answer.text,
         "answer": doc["answer"],
         "score": float(sample["score"]),
+        "lenient_score": float(sample["lenient_score"]),
         "stopped": answer.stopped,
         "num_tokens": answer.num_tokens,
     }
@@ -169,8 +201,9 @@ def score_text(lm: Any, spec: EvaluateSpec) -> dict[str, list[float]] | None:
     if spec.general_text is None or not spec.config.perplexity.enabled:
         return None
     texts = passages(spec.general_text.read_text(encoding="utf-8"), spec.config.perplexity.max_words)
-    if not texts:
-        raise EvaluateError("it is empty", where=str(spec.general_text), mend="give a text of some paragraphs")
+    if len(texts) < 2:
+        what = "it is too short: two passages of 60 words are the least that has an interval"
+        raise EvaluateError(what, where=str(spec.general_text), mend="give a text of some paragraphs")
     requests = [Instance("loglikelihood_rolling", {}, (text,), index) for index, text in enumerate(texts)]
     nll = [-value for value in lm.loglikelihood_rolling(requests)]
     return {"nll": nll, "tokens": [len(lm.encode(text)) for text in texts], "words": count_words(texts)}

@@ -17,6 +17,7 @@ class EvaluatedModel(Strict):
         step: what a person calls it: a step of the recipe, ``base``, ``merged``, ``gguf``.
         path: a Hugging Face checkpoint folder, or a ``.gguf`` file.
         tokenizer_dir: folder with the tokenizer and the chat template that this model is asked with.
+        made_from: assets of the models that it was made from (its start; what was merged; what was quantized).
     """
 
     asset: str
@@ -24,6 +25,15 @@ class EvaluatedModel(Strict):
     data_version: str
     path: Path
     tokenizer_dir: Path
+    made_from: tuple[str, ...] = ()
+
+
+class Example(Strict):
+    """A worked example: a training row's question, and its completion as the answer."""
+
+    id: str
+    question: str
+    completion: str
 
 
 class EvaluateSpec(ProgramSpec):
@@ -33,9 +43,11 @@ class EvaluateSpec(ProgramSpec):
         models: the first is what the others are compared with (the base model).
         tasks_dir: folder of lm-eval tasks, one a family (see ``kt_assets.evaluate.tasks``).
         general_text: a text file for perplexity; none is measured without it.
+        examples: by task, what the first model is asked after, a second time; it is asked once where there are none.
     """
 
     models: tuple[EvaluatedModel, ...] = Field(min_length=1)
     tasks_dir: Path
     general_text: Path | None = None
+    examples: dict[str, tuple[Example, ...]] = {}
     config: Evaluation = Evaluation()

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kt_resources.compute.needs import Needs
 from kt_resources.evaluators.config import Evaluation
+from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED
 from kt_resources.mergers.methods import MergeMethod, problem_with_inputs
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.recipes.base_model import BaseModelSource
@@ -283,7 +284,8 @@ class Recipe(Strict):
 
     def _gate_problems(self) -> Iterable[Problem]:
         assets = [BASE, *(step.asset for step in self.training), "merged_model", *self.quantize.assets]
-        known = {*assets, *(step.name for step in self.training), "majority_answer"}
+        untrained = set(UNTRAINED) if self.evaluate.few_shot.num_examples else {*UNTRAINED} - {FEW_SHOT_BASE}
+        known = {*assets, *(step.name for step in self.training), *untrained}
         for index, gate in enumerate(self.evaluate.gates):
             for field in ("model", "baseline"):
                 value = getattr(gate, field)

@@ -7,6 +7,7 @@ from pydantic import Field
 from kt_resources.verifiers.base import Row, Score, VerifierConfig, extract_answer, reference_answer, with_marker
 from kt_resources.verifiers.exact import Exact
 from kt_resources.verifiers.json_schema import JsonSchema
+from kt_resources.verifiers.lenient import lenient_verifier
 from kt_resources.verifiers.math import Math
 from kt_resources.verifiers.none import NoVerifier
 from kt_resources.verifiers.numeric import Numeric
@@ -50,5 +51,6 @@ __all__ = [
     "VerifierConfig",
     "build_verifier",
     "extract_answer",
+    "lenient_verifier",
     "reference_answer",
 ]

@@ -6,6 +6,13 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
+UNTRAINED = {
+    "few_shot_base": "base, after examples",
+    "lenient_base": "base, read leniently",
+    "majority_answer": "commonest answer",
+}
+"""What needs no training, as a person reads it: both answers of the base model count in whatever form they come."""
+
 
 @dataclass(frozen=True)
 class ReportData:
@@ -15,8 +22,9 @@ class ReportData:
         models: rows ``asset, step, data_version, metrics`` (name → ``value, low, high, n``); the first is the base,
             ``gguf_model`` (else the last) is what ships.
         comparisons: rows ``model, baseline, metric, value, low, high, n``: paired gains over the base.
-        baselines: name → ``value, low, high, n``.
+        baselines: name of :data:`UNTRAINED`, alone or with ``/<family>`` → ``value, low, high, n``.
         gates: rows ``name, passed, severity, observed``.
+        num_examples: worked examples that the base model was asked after, for ``few_shot_base``.
         samples: rows ``model, task, id, question, completion, answer, score, stopped``.
         num_samples: how many held-out prompts are shown with every model's answer.
         seed: of the choice of these prompts.
@@ -35,6 +43,7 @@ class ReportData:
     comparisons: Sequence[Row] = ()
     baselines: Mapping[str, Row] = field(default_factory=dict)
     gates: Sequence[Row] = ()
+    num_examples: int = 0
     samples: Sequence[Row] = ()
     num_samples: int = 6
     seed: int = 0
@@ -67,6 +76,8 @@ def report_json(data: ReportData, report: str) -> dict[str, Any]:
     return {
         "line": data.line,
         "models": [_only(model, "asset", "step", "data_version", "metrics") for model in data.models],
+        "baselines": {name: dict(metric) for name, metric in data.baselines.items()},
+        "comparisons": [dict(row) for row in data.comparisons],
         "checks": [_only(check, "asset", "name", "passed", "severity") for check in data.checks],
         "timings": [_only(timing, "asset", "seconds", "own_work_seconds") for timing in data.timings],
         "report": report,

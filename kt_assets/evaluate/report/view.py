@@ -6,9 +6,8 @@ from typing import Any
 
 from kt_assets.evaluate.plots import curve_charts
 from kt_assets.evaluate.report import charts, lineage
-from kt_assets.evaluate.report.data import ReportData, Row
+from kt_assets.evaluate.report.data import UNTRAINED, ReportData, Row
 
-MAJORITY = "majority_answer"
 MAX_ANSWER_CHARS = 280
 
 
@@ -30,9 +29,12 @@ def view(data: ReportData) -> dict[str, Any]:
 
 
 def headline(data: ReportData) -> dict[str, Any]:
-    """The shipped model's accuracy beside the base's, and the gain with its interval where it was compared."""
+    """The shipped model's accuracy beside what needs no training, and its gain over the best of that."""
     base, shipped = data.base, data.shipped
-    found = [row for row in data.comparisons if row["model"] == shipped["asset"] and row["metric"] == "accuracy"]
+    rivals = [] if shipped is base else rival_rows(data, "accuracy")
+    best = max(rivals, key=lambda rival: rival["metric"]["value"], default=None)
+    asked = {"model": shipped["asset"], "metric": "accuracy", "baseline": best["name"] if best else None}
+    found = [row for row in data.comparisons if asked.items() <= row.items()]
     gain = found[0] if found else None
     sure = gain is not None and (gain["low"] > 0 or gain["high"] < 0)
     return {
@@ -40,43 +42,62 @@ def headline(data: ReportData) -> dict[str, Any]:
         "shipped": shipped,
         "before": base["metrics"].get("accuracy"),
         "after": shipped["metrics"].get("accuracy"),
+        "rivals": rivals,
+        "best": best,
         "gain": gain,
         "sure": sure,
     }
 
 
+def rival_rows(data: ReportData, name: str) -> list[dict[str, Any]]:
+    """What needs no training, measured by ``name`` (``accuracy`` or ``accuracy/<family>``): ``name, label, metric``."""
+    rows = [{"name": data.base["asset"], "label": data.base["step"], "metric": data.base["metrics"].get(name)}]
+    for baseline, label in UNTRAINED.items():
+        metric = data.baselines.get(name.replace("accuracy", baseline, 1))
+        rows.append({"name": baseline, "label": label, "metric": metric})
+    return [row for row in rows if row["metric"]]
+
+
 def families(models: Sequence[Row]) -> list[str]:
     """The families that any model was asked, in the order of their names."""
-    return sorted({name.split("/", 1)[1] for model in models for name in model["metrics"] if "/" in name})
+    parts = (name.partition("/") for model in models for name in model["metrics"])
+    return sorted({family for metric, _, family in parts if metric == "accuracy" and family})
 
 
 def panels(data: ReportData) -> list[dict[str, Any]]:
-    """One panel for all items and one a family: rows ``model, metric, svg`` on one common scale."""
+    """One panel for all items and one a family: ``untrained`` and ``trained`` rows on one common scale.
+
+    ``mark`` is the best of what needs no training, the bar that training has to pass.
+    """
     names = ["accuracy", *(f"accuracy/{family}" for family in families(data.models))]
-    highs = [model["metrics"][name]["high"] for model in data.models for name in names if name in model["metrics"]]
-    mark = data.baselines.get(MAJORITY, {}).get("value")
-    top = charts.scale_top([*highs, *([mark] if mark else [])])
+    untrained = {name: rival_rows(data, name) for name in names}
+    trained = {name: [model for model in data.models[1:] if name in model["metrics"]] for name in names}
+    highs = [row["metric"]["high"] for rows in untrained.values() for row in rows]
+    top = charts.scale_top([*highs, *(m["metrics"][name]["high"] for name in names for m in trained[name])])
     found = []
     for name in names:
-        measured = [model for model in data.models if name in model["metrics"]]
-        at = mark if name == "accuracy" else data.baselines.get(f"{MAJORITY}/{name.split('/')[-1]}", {}).get("value")
-        rows = [
+        mark = max((row["metric"]["value"] for row in untrained[name]), default=None)
+
+        def drawn(label: str, metric: Row, shipped: bool = False, mark: float | None = mark) -> dict[str, Any]:
+            svg = charts.interval(metric, top, mark)
+            return {"label": label, "metric": metric, "svg": svg, "shipped": shipped}
+
+        found.append(
             {
-                "model": model,
-                "metric": model["metrics"][name],
-                "svg": charts.interval(model["metrics"][name], top, at),
-                "shipped": model is data.shipped,
+                "title": "All held-out items" if name == "accuracy" else name.split("/", 1)[1],
+                "untrained": [drawn(row["label"], row["metric"]) for row in untrained[name]],
+                "trained": [drawn(m["step"], m["metrics"][name], m is data.shipped) for m in trained[name]],
+                "top": top,
+                "mark": mark,
             }
-            for model in measured
-        ]
-        title = "All held-out items" if name == "accuracy" else name.split("/", 1)[1]
-        found.append({"title": title, "rows": rows, "top": top, "mark": at})
+        )
     return found
 
 
 def metric_names(models: Sequence[Row]) -> list[str]:
-    """The metrics of any model, in the order in which they were measured."""
-    return list(dict.fromkeys(name for model in models for name in model["metrics"]))
+    """The metrics of any model that the table shows, in the order in which they were measured."""
+    measured = dict.fromkeys(name for model in models for name in model["metrics"])
+    return [name for name in measured if not name.startswith(("lenient_accuracy/", "token_"))]
 
 
 def curve_plots(curves: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:

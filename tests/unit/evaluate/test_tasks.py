@@ -110,5 +110,6 @@ def test_without_a_verifier_the_whole_answer_must_match(tmp_path):
         import scorer
     finally:
         sys.path.remove(str(tmp_path / "day"))
-    assert scorer.process_results({"answer": "Monday"}, ["Monday"]) == {"score": 1.0}
-    assert scorer.process_results({"answer": "Monday"}, ["#### Monday"]) == {"score": 0.0}
+    assert scorer.process_results({"answer": "Monday"}, ["Monday"]) == {"score": 1.0, "lenient_score": 1.0}
+    assert scorer.process_results({"answer": "Monday"}, ["#### Monday"])["score"] == 0.0
+    assert scorer.process_results({"answer": "Monday"}, ["A Monday."]) == {"score": 0.0, "lenient_score": 1.0}

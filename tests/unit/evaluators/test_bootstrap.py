@@ -8,6 +8,8 @@ from kt_resources.evaluators.bootstrap import (
     paired_difference,
     perplexity_drop,
     perplexity_interval,
+    perplexity_ratio,
+    unseen,
 )
 from kt_resources.evaluators.config import Bootstrap
 
@@ -67,6 +69,42 @@ def test_perplexity_weighs_passages_by_their_tokens():
     # Resampled to one of the two alone at the ends: exp(20/10) = 7.39 and exp(90/30) = 20.09.
     assert metric.low == pytest.approx(math.exp(2.0))
     assert metric.high == pytest.approx(math.exp(3.0))
+
+
+def test_one_passage_has_no_interval():
+    with pytest.raises(ValueError, match="at least two"):
+        perplexity_interval([20.0], [10], OPTIONS)
+    alone = {"nll": [30.0], "tokens": [10], "words": [5]}
+    with pytest.raises(ValueError, match="at least two"):
+        perplexity_drop(alone, alone, "tokens", OPTIONS)
+
+
+def test_two_models_that_score_the_same_everywhere_are_not_certainly_equal():
+    # None of 100 items differs: at 95 % fewer than 1 - 0.025^(1/100) = 3.6 % of all do, by at most one point each.
+    same = paired_difference([1.0, 0.0] * 50, [1.0, 0.0] * 50, OPTIONS)
+    assert (same.value, same.low, same.high) == (0.0, pytest.approx(-0.0362, abs=1e-4), pytest.approx(0.0362, abs=1e-4))
+    # All of 100 differ by +1: at most 3.6 % do not, and lose up to two points: 1 - 2 * 0.0362.
+    sure = paired_difference([1.0] * 100, [0.0] * 100, OPTIONS)
+    assert (sure.low, sure.high) == (pytest.approx(1 - 2 * 0.0362, abs=1e-4), 1.0)
+
+
+def test_the_bound_on_what_was_not_seen_holds_in_simulation():
+    # An event that truly happens in 3 % of items is missed by all 100 of them in 0.97^100 = 4.8 % of draws; the bound
+    # for n = 100 is 3.6 %, so that such a rate lies inside it, and one of 4 % (missed in 1.7 %) outside.
+    assert 0.03 < unseen(100, OPTIONS) < 0.04
+    assert (1 - unseen(100, OPTIONS)) ** 100 == pytest.approx(0.025)
+
+
+def test_a_ratio_of_perplexities_is_resampled_by_passage():
+    # exp(110/40) / exp(70/40) = e; resampled to one passage alone: exp(30/10 - 20/10) = e, exp(80/30 - 50/30) = e.
+    base = {"nll": [20.0, 50.0], "tokens": [10, 30], "words": [5, 15]}
+    tuned = {**base, "nll": [30.0, 80.0]}
+    ratio = perplexity_ratio(base, tuned, "tokens", OPTIONS)
+    assert ratio.value == pytest.approx(math.exp(1))
+    assert ratio.low == pytest.approx(math.exp(1)) and ratio.high == pytest.approx(math.exp(1))
+    worse = perplexity_ratio(base, {**base, "nll": [20.0, 80.0]}, "tokens", OPTIONS)
+    # The first passage does not change (ratio 1), the second does by exp(30/30) = e.
+    assert (worse.low, worse.high) == (pytest.approx(1.0), pytest.approx(math.exp(1)))
 
 
 def test_a_perplexity_that_falls_is_a_gain():

@@ -65,12 +65,13 @@ def test_two_gates_need_two_names():
         Evaluation(gates=[{"name": "g", "min": 0.1}, {"name": "g", "max": 0.9}])
 
 
-def seen(scores: list[float], nll: float = 20.0) -> dict:
+def seen(scores: list[float], nll: float = 20.0, lenient: float = 1.0) -> dict:
     items = [
         {"task": "gcd", "family": "gcd", "id": str(i), "answer": "1", "score": score, "stopped": True}
+        | {"lenient_score": lenient}
         for i, score in enumerate(scores)
     ]
-    return {"items": items, "general": {"nll": [nll], "tokens": [10], "words": [10]}}
+    return {"items": items, "general": {"nll": [nll, nll], "tokens": [10, 10], "words": [10, 10]}}
 
 
 def test_gains_pair_the_items_by_id_whatever_their_order():
@@ -86,3 +87,24 @@ def test_a_risen_perplexity_is_a_negative_gain():
     gains = Gains(MODELS, {"base_model": seen([1.0], 20.0), "gguf_model": seen([1.0], 30.0)}, Bootstrap())
     # exp(20/10) - exp(30/10) = 7.39 - 20.09
     assert gains("word_perplexity", "gguf", "base").value == pytest.approx(-12.70, abs=0.01)
+
+
+def test_what_needs_no_training_is_a_baseline_too():
+    base, tuned = seen([0.0, 0.0, 0.0, 0.0], lenient=0.25), seen([1.0, 1.0, 1.0, 0.0])
+    few_shot = [item | {"lenient_score": score} for item, score in zip(base["items"], (1, 1, 0, 0), strict=True)]
+    gains = Gains(MODELS, {"base_model": base | {"few_shot": few_shot}, "gguf_model": tuned}, Bootstrap())
+    assert gains("accuracy", "gguf", "lenient_base").value == pytest.approx(0.5)  # 3/4 - 1/4
+    assert gains("accuracy", "gguf", "few_shot_base").value == pytest.approx(0.25)  # 3/4 - 2/4
+    assert passed_with(gains, baseline="few_shot_base", min_gain=0.25)
+    assert not passed_with(gains, baseline="few_shot_base", min_gain=0.26)
+
+
+def passed_with(gains: Gains, **asked) -> bool:
+    (verdict,) = judge_gates([Gate(name="g", **asked)], MODELS, gains)
+    return verdict.passed
+
+
+def test_a_gate_on_examples_that_were_not_asked_after_is_refused():
+    gains = Gains(MODELS, {"base_model": seen([1.0]), "gguf_model": seen([1.0])}, Bootstrap())
+    with pytest.raises(EvaluateError, match="there is no few_shot_base"):
+        passed_with(gains, baseline="few_shot_base", min_gain=0.1)

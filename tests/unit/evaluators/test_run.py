@@ -14,7 +14,7 @@ from kt_resources.evaluators.config import Evaluation, Gate
 from kt_resources.evaluators.fake import FakeEvaluator
 from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import facts, read_results
-from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec
+from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
 from kt_resources.generators.engine import Completion
 from kt_resources.store.schemas import example_row
 from kt_resources.verifiers import Exact
@@ -36,6 +36,11 @@ def held_out(num: int = 3) -> list[dict]:
     ]
 
 
+EXAMPLES = tuple(
+    Example(id=f"row {index}", question=f"gcd example {index}?", completion=f"#### {index}") for index in range(2)
+)
+
+
 def spec_for(folder: Path, model: Path, **config) -> EvaluateSpec:
     write_tasks(held_out(), Exact(type="exact"), folder / "tasks", 64)
     (folder / "general.txt").write_text(f"{TEXT}\n\n{TEXT}\n")
@@ -49,6 +54,7 @@ def spec_for(folder: Path, model: Path, **config) -> EvaluateSpec:
         models=models,
         tasks_dir=folder / "tasks",
         general_text=folder / "general.txt",
+        examples={"gcd": EXAMPLES},
         config=Evaluation(**{"max_new_tokens": 6, "batch_size": 2, **config}),
     )
 
@@ -92,9 +98,47 @@ def test_the_prompt_is_the_models_own_template(done):
     import pyarrow.parquet as pq
 
     rows = pq.read_table(done.out_dir / "samples.parquet").to_pylist()
-    assert len(rows) == 12
+    assert len(rows) == 18  # six items, asked of two models, and of the base again after examples
     assert rows[0]["prompt"].startswith("<|im_start|>system\n")
     assert rows[0]["prompt"].endswith("chain_sum question 0?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_the_base_is_asked_again_after_examples_and_nobody_else(done):
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(done.out_dir / "samples.parquet").to_pylist()
+    again = [row for row in rows if row["model"] == "few_shot_base"]
+    assert {(row["task"], row["id"]) for row in again} == {(row["task"], row["id"]) for row in rows}
+    turns = again[-1]["prompt"].split("<|im_start|>")
+    assert turns[-6:-1] == [
+        "user\ngcd example 0?<|im_end|>\n",
+        "assistant\n#### 0<|im_end|>\n",
+        "user\ngcd example 1?<|im_end|>\n",
+        "assistant\n#### 1<|im_end|>\n",
+        "user\ngcd question 2?<|im_end|>\n",
+    ]
+    # No example for chain_sum was given: its items are asked as they are.
+    assert "example" not in next(row["prompt"] for row in again if row["task"] == "chain_sum")
+    found = read_results(done.out_dir)
+    assert found["baselines"]["few_shot_base"]["n"] == 6
+    assert {"majority_answer/gcd", "lenient_base/gcd", "few_shot_base/gcd"} <= found["baselines"].keys()
+    told = {(row["baseline"], row["metric"]) for row in found["comparisons"]}
+    assert {("few_shot_base", "accuracy/gcd"), ("majority_answer", "accuracy"), ("base_model", "stops")} <= told
+
+
+def test_other_examples_are_asked_anew_of_the_base_alone(done):
+    names = run.task_names(done)
+    other = done.model_copy(update={"examples": {"gcd": EXAMPLES[:1]}})
+    base, sft = done.models
+    assert run.evaluation_key(done, base, names) != run.evaluation_key(other, base, names)
+    assert run.evaluation_key(done, sft, names) == run.evaluation_key(other, sft, names)
+
+
+def test_a_text_too_short_for_an_interval_is_refused(tiny_model_dir, tmp_path):
+    spec = spec_for(tmp_path, tiny_model_dir)
+    spec.general_text.write_text("Only a few words. ")
+    with pytest.raises(EvaluateError, match="two passages"):
+        evaluated(spec)
 
 
 def test_nothing_with_a_time_in_it_is_part_of_the_content(done, tiny_model_dir, tmp_path):
@@ -141,7 +185,13 @@ def test_a_limit_takes_the_first_items(tiny_model_dir, tmp_path):
     spec = spec_for(tmp_path, tiny_model_dir, num_items=2, tasks=("gcd",), perplexity={"enabled": False})
     metrics = evaluated(spec)["models"][0]["metrics"]
     assert metrics["accuracy"]["n"] == 2
-    assert set(metrics) == {"accuracy", "accuracy/gcd", "stops"}
+    assert set(metrics) == {
+        "accuracy",
+        "accuracy/gcd",
+        "lenient_accuracy",
+        "lenient_accuracy/gcd",
+        "stops",
+    }
 
 
 class Counting:
@@ -159,6 +209,8 @@ class Counting:
 
 
 class Request:
+    task_name = "gcd"
+
     def __init__(self, text: str, until=()) -> None:
         self.args = (text, {"until": until, "max_gen_toks": 4})
 

@@ -1,11 +1,13 @@
 """Made-up figures for the tests of the report: nothing here was measured."""
 
+import functools
 import math
 import random
 
 from kt_assets.evaluate.report import ReportData
-from kt_resources.evaluators.bootstrap import majority_scores, mean_interval, paired_difference
-from kt_resources.evaluators.config import Bootstrap
+from kt_resources.evaluators.config import Evaluation
+from kt_resources.evaluators.results import results_of, sample_rows
+from kt_resources.evaluators.spec import EvaluatedModel
 
 FAMILIES = ("calendar_arithmetic", "chain_sum", "gcd")
 RATES = {
@@ -17,6 +19,7 @@ RATES = {
     "merged_model": 0.46,
     "gguf_model": 0.44,
 }
+FEW_SHOT = 0.12
 PARENTS = {
     "base_model": (),
     "eval_tasks": ("base_model",),
@@ -36,30 +39,38 @@ PARENTS = {
 }
 
 
-def items(asset: str, num: int = 48) -> list[dict]:
+def items(asset: str, rate: float, num: int = 48) -> list[dict]:
     draw = random.Random(asset)
     rows = []
     for family in FAMILIES:
         for index in range(num):
-            right = draw.random() < RATES[asset] * (1.4 if family == "gcd" else 0.8)
+            right = draw.random() < rate * (1.4 if family == "gcd" else 0.8)
             truth = str(index % 7)
             wordy = "Sure! To solve this, we first look at the numbers and then add them together step by step. " * 9
             text = wordy if asset == "base_model" else f"Count on from there.\n#### {truth if right else '99'}"
             row = {"task": family, "family": family, "id": f"{family}{index}", "answer": truth, "completion": text}
-            row |= {"question": f"Made-up {family} question {index}: what is {index} modulo 7?", "model": asset}
-            rows.append(row | {"score": float(right), "stopped": asset != "base_model", "prompt": ""})
+            row |= {"question": f"Made-up {family} question {index}: what is {index} modulo 7?", "prompt": ""}
+            row |= {"score": float(right), "lenient_score": float(right or draw.random() < 0.03)}
+            rows.append(row | {"stopped": asset != "base_model", "num_tokens": 12})
     return rows
 
 
-def metrics(rows: list[dict], perplexity: float) -> dict:
-    options = Bootstrap()
-    found = {"accuracy": mean_interval([row["score"] for row in rows], options).model_dump()}
-    for family in FAMILIES:
-        own = [row["score"] for row in rows if row["family"] == family]
-        found[f"accuracy/{family}"] = mean_interval(own, options).model_dump()
-    found["stops"] = mean_interval([float(row["stopped"]) for row in rows], options).model_dump()
-    found["word_perplexity"] = {"value": perplexity, "low": perplexity * 0.9, "high": perplexity * 1.12, "n": 1400}
-    return found
+def general(worse: float) -> dict:
+    """Ten passages whose perplexity a word is about 42 times ``worse``."""
+    words = [60 + 3 * index for index in range(10)]
+    nll = [count * (math.log(42 * worse) + 0.2 * math.sin(index)) for index, count in enumerate(words)]
+    return {"nll": nll, "tokens": [int(1.3 * count) for count in words], "words": words}
+
+
+def measured() -> tuple[list[EvaluatedModel], list[dict]]:
+    models, seen = [], []
+    for index, (asset, rate) in enumerate(RATES.items()):
+        names = {"asset": asset, "step": asset.removesuffix("_model"), "data_version": f"{asset[:4]}c0ffee"}
+        made_from = PARENTS[asset]
+        models.append(EvaluatedModel(**names, path=".", tokenizer_dir=".", made_from=made_from))
+        seen.append({"items": items(asset, rate), "general": general(1 + 0.02 * index)})
+    seen[0]["few_shot"] = items("few_shot_base", FEW_SHOT)
+    return models, seen
 
 
 def curve(num: int, kind: str) -> list[dict]:
@@ -85,31 +96,25 @@ def checks() -> list[dict]:
     return [*rows, failed | {"observed": seen}]
 
 
+@functools.cache
+def made_up_results() -> tuple[dict, list[dict]]:
+    models, seen = measured()
+    return results_of(models, seen, Evaluation()), sample_rows(models, seen)
+
+
 def made_up_report(**changes) -> ReportData:
-    answers = {asset: items(asset) for asset in RATES}
-    first = [row["score"] for row in answers["base_model"]]
-    perplexities = dict(zip(RATES, (41.2, 46.0, 46.4, 47.1, 44.9, 43.0, 44.2), strict=True))
-    models = [
-        {
-            "asset": a,
-            "step": a.removesuffix("_model"),
-            "data_version": f"{a[:4]}c0ffee",
-            "metrics": metrics(r, perplexities[a]),
-        }
-        for a, r in answers.items()
-    ]
-    gain = paired_difference([row["score"] for row in answers["gguf_model"]], first, Bootstrap()).model_dump()
-    guesses = majority_scores(answers["base_model"])
+    results, samples = made_up_results()
     removed = {"exact_duplicate": 61, "near_duplicate": 48, "contaminated": 24, "too_long": 12, "empty": 9}
     values = {
         "line": "made_up",
-        "models": models,
-        "comparisons": [{"model": "gguf_model", "baseline": "base_model", "metric": "accuracy", **gain}],
-        "baselines": {"majority_answer": mean_interval(guesses, Bootstrap()).model_dump()},
+        "models": results["models"],
+        "comparisons": results["comparisons"],
+        "baselines": results["baselines"],
+        "num_examples": 4,
         "gates": [
             {"name": "gains_over_base", "passed": True, "severity": "error", "observed": "made up: +0.44, asked ≥ 0.1"}
         ],
-        "samples": [row for rows in answers.values() for row in rows],
+        "samples": samples,
         "curves": {
             "sft_model": curve(90, "sft"),
             "preference_model": curve(30, "dpo"),

@@ -111,14 +111,14 @@ def test_only_models_are_needed():
 
 def test_the_headline_says_what_was_gained_and_how_surely():
     data = made_up_report()
-    gain = {"model": "gguf_model", "baseline": "base_model", "metric": "accuracy", "n": 144}
+    gain = {"model": "gguf_model", "baseline": "majority_answer", "metric": "accuracy", "n": 144}
     sure = render_report(made_up_report(comparisons=[{**gain, "value": 0.44, "low": 0.36, "high": 0.52}]))
     assert "<b>+44 points</b>" in sure
     assert "from +36 to +52" in sure
     unsure = render_report(made_up_report(comparisons=[{**gain, "value": 0.02, "low": -0.04, "high": 0.08}]))
     assert "cannot tell the two apart" in unsure
-    same = render_report(made_up_report(comparisons=[{**gain, "value": 0.0, "low": 0.0, "high": 0.0}]))
-    assert "the two score the same" in same
+    commonest = data.baselines["majority_answer"]["value"]
+    assert f"commonest answer: {percent(commonest)} %" in sure
     accuracy = data.shipped["metrics"]["accuracy"]["value"]
     assert f"answers <em>{percent(accuracy)}&nbsp;%</em> of 144 held-out questions" in sure
 
@@ -132,7 +132,7 @@ def test_a_failed_check_is_shown_open_and_counted():
 
 def test_the_json_has_the_promised_shape():
     found = report_json(made_up_report(), "report.html")
-    assert list(found) == ["line", "models", "checks", "timings", "report"]
+    assert list(found) == ["line", "models", "baselines", "comparisons", "checks", "timings", "report"]
     assert set(found["models"][0]) == {"asset", "step", "data_version", "metrics"}
     assert set(found["models"][0]["metrics"]["accuracy"]) == {"value", "low", "high", "n"}
     assert set(found["checks"][0]) == {"asset", "name", "passed", "severity"}

@@ -5,7 +5,7 @@ import pytest
 from kt_assets.evaluate.report.charts import curve, interval, scale_top, thinned
 from kt_assets.evaluate.report.data import ReportData
 from kt_assets.evaluate.report.lineage import direct_parents, num_lanes, ordered, rails
-from kt_assets.evaluate.report.view import alike, choose, costs, funnel
+from kt_assets.evaluate.report.view import alike, choose, costs, funnel, headline, panels
 from kt_resources.errors import EvaluateError
 
 
@@ -120,3 +120,29 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends():
 
 def test_a_flat_curve_is_drawn():
     assert "nan" not in curve([[(1, 2.0), (2, 2.0)]])
+
+
+def test_the_headline_compares_with_the_best_of_what_needs_no_training():
+    def metric(value: float) -> dict:
+        return {"value": value, "low": value, "high": value, "n": 100}
+
+    models = [
+        {"asset": "base_model", "step": "base", "data_version": "0", "metrics": {"accuracy": metric(0.0)}},
+        {"asset": "gguf_model", "step": "gguf", "data_version": "1", "metrics": {"accuracy": metric(0.6)}},
+    ]
+    baselines = {"few_shot_base": metric(0.2), "lenient_base": metric(0.1), "majority_answer": metric(0.3)}
+    gains = [
+        {"model": "gguf_model", "metric": "accuracy", "baseline": name, **metric(0.6 - value)}
+        for name, value in (("base_model", 0.0), ("few_shot_base", 0.2), ("majority_answer", 0.3))
+    ]
+    found = headline(ReportData("l", models, comparisons=gains, baselines=baselines))
+    assert (found["best"]["name"], found["gain"]["value"], found["sure"]) == ("majority_answer", 0.3, True)
+    (panel,) = panels(ReportData("l", models, baselines=baselines))
+    assert [row["label"] for row in panel["untrained"]] == [
+        "base",
+        "base, after examples",
+        "base, read leniently",
+        "commonest answer",
+    ]
+    assert panel["mark"] == 0.3
+    assert [row["label"] for row in panel["trained"]] == ["gguf"]
