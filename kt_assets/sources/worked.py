@@ -82,7 +82,7 @@ def spell_backward(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
 
 
 def calendar_arithmetic(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Weekdays by whole weeks and then day by day: 16 days from Monday: ``16 = 2 * 7 + 2``, ``0 Mon, 1 Tue, 2 Wed``.
+    """Weekdays by weeks taken off, then day by day; 9 days from Monday: ``9 - 7 = 2``, ``0 Mon, 1 Tue, 2 Wed``.
 
     A leap year is told by the remainder of its last two digits by 4, a century's by that of its first two.
 
@@ -107,12 +107,14 @@ def calendar_arithmetic(metadata: Mapping[str, Any]) -> tuple[list[str], str]:
 
 
 def _weekday(start: int, offset: int) -> tuple[list[str], str]:
-    """The weekday ``offset`` days from weekday ``start`` (0 is Monday): whole weeks off, the rest one by one."""
-    weeks, rest = divmod(abs(offset), 7)
-    step = 1 if offset > 0 else -1
+    """The weekday ``offset`` days from weekday ``start`` (0 is Monday): weeks taken off, the rest counted out."""
+    rest, step = abs(offset), 1 if offset > 0 else -1
+    taken = []
+    while rest >= 7:
+        taken.append(f"{rest} - 7 = {rest - 7}")
+        rest -= 7
     passed = [day_name[(start + step * day) % 7] for day in range(rest + 1)]
-    counted = ", ".join(f"{day} {name[:3]}" for day, name in enumerate(passed))
-    return [f"{abs(offset)} = {weeks} * 7 + {rest}", counted], passed[-1]
+    return [*taken, ", ".join(f"{day} {name[:3]}" for day, name in enumerate(passed))], passed[-1]
 
 
 WORKINGS: dict[str, Callable[[Mapping[str, Any]], tuple[list[str], str]]] = {

@@ -75,14 +75,16 @@ class EngineLM(LM):
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Greedy answers in the order of ``requests``, whatever sampling a task asks for."""
+        """Greedy answers in the order of ``requests``, whatever sampling a task asks for.
+
+        Prompts are asked in the order of their text: neighbours begin alike, and an engine reads that beginning once.
+        """
         asked = [Question.of(request) for request in requests]
         waiting = [one for one in dict.fromkeys(asked) if self.cache.get(one.prompt, one.max_new_tokens) is None]
         done, size = len(set(asked)) - len(waiting), self.batch_size * self.batches_kept
         total = done + len(waiting)
         for limit in sorted({one.max_new_tokens for one in waiting}):
-            alike = (one for one in waiting if one.max_new_tokens == limit)
-            group = sorted(alike, key=lambda one: (one.task, len(one.prompt)))
+            group = sorted((one for one in waiting if one.max_new_tokens == limit), key=lambda one: one.prompt)
             for start in range(0, len(group), size):
                 self._answer(group[start : start + size], limit, done, total)
                 done += len(group[start : start + size])

@@ -45,16 +45,23 @@ def test_letters_from_the_end():
     assert spell_backward({"word": "sun"}) == (["s u n", "n u s"], "nus")
 
 
-def test_weekdays_by_whole_weeks_and_then_day_by_day():
-    # 2022-03-16 is a Wednesday; 16 = 2 * 7 + 2 days before it, and 14 days after it
+def test_weekdays_by_weeks_taken_off_and_then_day_by_day():
+    # 2022-03-16 is a Wednesday; 16 = 7 + 7 + 2 days before it, and 14 = 7 + 7 days after it
     asked = {"task": "weekday_offset", "start_date": "2022-03-16"}
-    assert calendar_arithmetic(asked | {"offset_days": -16}) == (["16 = 2 * 7 + 2", "0 Wed, 1 Tue, 2 Mon"], "Monday")
-    assert calendar_arithmetic(asked | {"offset_days": 14}) == (["14 = 2 * 7 + 0", "0 Wed"], "Wednesday")
-    # 3 March is 31 + 28 + 3 - 1 = 61 = 8 * 7 + 5 days after 1 January
-    asked = {"task": "weekday_of_date_from_first_date", "first_day": "Sunday", "delta_days": 61}
-    steps, answer = calendar_arithmetic(asked | {"target_date": "2022-03-03"})
-    assert steps == ["59 + 3 - 1 = 61", "61 = 8 * 7 + 5", "0 Sun, 1 Mon, 2 Tue, 3 Wed, 4 Thu, 5 Fri"]
-    assert answer == "Friday"
+    assert calendar_arithmetic(asked | {"offset_days": -16}) == (
+        ["16 - 7 = 9", "9 - 7 = 2", "0 Wed, 1 Tue, 2 Mon"],
+        "Monday",
+    )
+    assert calendar_arithmetic(asked | {"offset_days": 14}) == (
+        ["14 - 7 = 7", "7 - 7 = 0", "0 Wed"],
+        "Wednesday",
+    )
+    # 1 February is 31 + 1 - 1 = 31 = 4 * 7 + 3 days after 1 January
+    asked = {"task": "weekday_of_date_from_first_date", "first_day": "Sunday", "delta_days": 31}
+    steps, answer = calendar_arithmetic(asked | {"target_date": "2022-02-01"})
+    assert steps[:2] == ["31 + 1 - 1 = 31", "31 - 7 = 24"]
+    assert steps[-1] == "0 Sun, 1 Mon, 2 Tue, 3 Wed"
+    assert answer == "Wednesday"
 
 
 @pytest.mark.parametrize(("year", "step", "answer"), [(1922, "22 = 5 * 4 + 2", "No"), (2000, "20 = 5 * 4 + 0", "Yes")])
