@@ -18,12 +18,11 @@ WINDOW = 1024
 
 
 class Question(NamedTuple):
-    """What is asked: one prompt with its limits, and the task whose prompts begin alike."""
+    """What is asked: one prompt with its limits."""
 
     prompt: str
     max_new_tokens: int
     until: tuple[str, ...]
-    task: str = ""
 
     @classmethod
     def of(cls, request: Instance) -> "Question":
@@ -31,7 +30,7 @@ class Question(NamedTuple):
         prompt, options = request.args
         until = options.get("until") or ()
         until = (until,) if isinstance(until, str) else tuple(until)
-        return cls(prompt, int(options["max_gen_toks"]), until, request.task_name or "")
+        return cls(prompt, int(options["max_gen_toks"]), until)
 
 
 class EngineLM(LM):
