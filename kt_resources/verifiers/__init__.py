@@ -5,7 +5,9 @@ from typing import Annotated, Any, Union
 from pydantic import Field
 
 from kt_resources.verifiers.base import Row, Score, VerifierConfig, extract_answer, reference_answer, with_marker
+from kt_resources.verifiers.code import Code
 from kt_resources.verifiers.exact import Exact
+from kt_resources.verifiers.format import Format
 from kt_resources.verifiers.json_schema import JsonSchema
 from kt_resources.verifiers.lenient import lenient_verifier
 from kt_resources.verifiers.math import Math
@@ -13,6 +15,7 @@ from kt_resources.verifiers.none import NoVerifier
 from kt_resources.verifiers.numeric import Numeric
 from kt_resources.verifiers.python import Python
 from kt_resources.verifiers.reasoning_gym import ReasoningGym
+from kt_resources.verifiers.weighted import Weighted
 
 VERIFIERS: dict[str, type[VerifierConfig]] = {
     "reasoning_gym": ReasoningGym,
@@ -20,7 +23,10 @@ VERIFIERS: dict[str, type[VerifierConfig]] = {
     "numeric": Numeric,
     "math": Math,
     "json_schema": JsonSchema,
+    "format": Format,
+    "code": Code,
     "python": Python,
+    "weighted": Weighted,
     "none": NoVerifier,
 }
 

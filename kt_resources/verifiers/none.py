@@ -13,5 +13,5 @@ class NoVerifier(VerifierConfig):
     answer_marker: None = None
 
     def scorer(self) -> Score:
-        mend = "give the recipe a verifier: exact, numeric, math, json_schema, python or reasoning_gym"
+        mend = "give the recipe a verifier: exact, numeric, math, json_schema, code, python, reasoning_gym"
         raise GenerationError("this line has no verifier", where="verifier", mend=mend)
