@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: run setup setup-dev test lint types ui matrix clean
+.PHONY: run setup setup-dev test lint types ui matrix bench-trainers bench-overhead claims clean
 
 run: setup
 	$(BIN)/kt run
@@ -40,6 +40,15 @@ ui: setup
 
 matrix: setup-dev
 	$(BIN)/python -m benchmarks.matrix
+
+bench-trainers: setup
+	$(BIN)/python -m benchmarks.trainers $(BENCH_ARGS)
+
+bench-overhead: setup
+	$(BIN)/python -m benchmarks.overhead $(BENCH_ARGS)
+
+claims: setup
+	$(BIN)/python -m benchmarks.claims $(BENCH_ARGS)
 
 clean:
 	rm -rf build *.egg-info

@@ -1,0 +1,91 @@
+"""``docs/claims.md`` from the cells that have run."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.claims.cells import (
+    ADAPTER_RATE,
+    BATCH,
+    CELLS,
+    LEARNING_RATES,
+    NUM_ITEMS,
+    NUM_TRAIN,
+    SEEDS,
+    STEPS,
+)
+from benchmarks.claims.verdicts import CLAIMS, BySeed, judge
+
+HEAD = """# Claims, tried
+
+Made by `make claims`, which goes on where it stopped. **{done} of {all} cells have run.**{short}
+
+Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
+{batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
+set once and not tuned: {rate:g}, except {rates}. Memory is the training process's peak while it trains, libraries
+included, on a CPU.
+
+A claim holds here where the 95 % interval over the seeds (Student's t) lies within what was claimed, does not where it
+lies outside, and cannot be told where it does both. "Here" is one small model, one narrow task, {steps} steps.
+
+## What was claimed, what came out
+| claim | said by | measured here | mean (interval); seeds | verdict |
+|---|---|---|---|---|
+"""
+CELLS_HEAD = """
+## The cells
+Means over the seeds that have run; accuracy of each seed in brackets.
+
+| cell | seeds | trainable | peak GB | tokens/s | training s | last held-out loss | accuracy |
+|---|---:|---:|---:|---:|---:|---:|---:|
+"""
+
+
+def page(found: Sequence[BySeed]) -> str:
+    """Markdown; ``found`` has a mapping of cells for each of :data:`SEEDS`."""
+    done = sum(len(cells) for cells in found)
+    steps = {result["steps"] for cells in found for result in cells.values()}
+    short = "" if steps <= {STEPS} else f" Some ran fewer steps than {STEPS}: {sorted(steps)}."
+    rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + ", DPO 0.0001"
+    head = HEAD.format(
+        done=done,
+        all=len(CELLS) * len(SEEDS),
+        short=short,
+        rows=NUM_TRAIN,
+        steps=STEPS,
+        batch=BATCH,
+        items=NUM_ITEMS,
+        rate=ADAPTER_RATE,
+        rates=rates,
+    )
+    rows = []
+    for claim in CLAIMS:
+        verdict, figures = judge(claim, found, len(SEEDS))
+        rows.append(f"| {claim.words} | {claim.source} | {claim.measured} | {figures} | {verdict} |")
+    cells = [_cell(cell.name, [by_seed[cell.name] for by_seed in found if cell.name in by_seed]) for cell in CELLS]
+    return head + "\n".join(rows) + "\n" + CELLS_HEAD + "\n".join(cells) + "\n"
+
+
+def _cell(name: str, results: Sequence[Mapping[str, Any]]) -> str:
+    if not results:
+        return f"| {name} | not run yet | | | | | | |"
+    shown = [
+        _mean(results, "trainable_share", "{:.2%}"),
+        _mean(results, "peak_memory_gb", "{:.2f}"),
+        _mean(results, "tokens_per_s", "{:.0f}"),
+        _mean(results, "train_s", "{:.0f}"),
+        _last_loss(results),
+    ]
+    accuracies = [result["accuracy"] for result in results]
+    each = ", ".join(f"{value:.0%}" for value in accuracies)
+    return f"| {name} | {len(results)} | {' | '.join(shown)} | {statistics.mean(accuracies):.1%} ({each}) |"
+
+
+def _mean(results: Sequence[Mapping[str, Any]], figure: str, form: str) -> str:
+    values = [result[figure] for result in results if figure in result]
+    return form.format(statistics.mean(values)) if values else ""
+
+
+def _last_loss(results: Sequence[Mapping[str, Any]]) -> str:
+    losses = [{int(step): loss for step, loss in result["losses"].items()} for result in results if "losses" in result]
+    return f"{statistics.mean(each[max(each)] for each in losses):.3f}" if losses else ""

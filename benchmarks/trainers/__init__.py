@@ -1,0 +1,1 @@
+"""Our training program beside TRL as it comes and LLaMA-Factory: the same rows, a step each in turn."""

@@ -1,0 +1,81 @@
+"""The claims benchmark: cells are trainings that load, verdicts follow from the figures, a partial set says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.claims.cells import CELLS
+from benchmarks.claims.page import page
+from benchmarks.claims.run import drop_and_rescale, trainable_share
+from benchmarks.claims.verdicts import CLAIMS, Claim, judge
+from kt_resources.trainers.objectives import OBJECTIVES
+from kt_resources.trainers.updates import UPDATES
+
+
+def _claim(low: float, high: float = 10.0) -> Claim:
+    return Claim("words", "source", "measured", ("a",), lambda cells: cells["a"]["x"], low, high)
+
+
+def _seeds(*values: float) -> list[dict[str, dict[str, float]]]:
+    return [{"a": {"x": value}} for value in values]
+
+
+@pytest.mark.parametrize(
+    ("low", "verdict"),
+    # mean 2.0, standard deviation 0.1, half-width 4.30 · 0.1 / √3 = 0.25: the interval is 1.75 to 2.25
+    [(1.7, "holds here"), (2.0, "cannot be told at this size"), (2.3, "does not hold here")],
+)
+def test_a_verdict_asks_where_the_whole_interval_lies(low: float, verdict: str) -> None:
+    assert judge(_claim(low), _seeds(1.9, 2.0, 2.1), wanted=3)[0] == verdict
+
+
+def test_too_few_seeds_give_no_verdict() -> None:
+    assert judge(_claim(1.0), [*_seeds(2.0), {}, {}], wanted=3) == ("not run yet", "1 of 3 seeds: 2.00")
+
+
+def test_claims_and_cells_name_what_there_is() -> None:
+    cells = {cell.name for cell in CELLS}
+    assert {name for claim in CLAIMS for name in claim.cells} == cells
+    for cell in CELLS:
+        assert cell.start is None or cell.start in cells
+        OBJECTIVES[cell.objective["type"]].model_validate(cell.objective)
+        if cell.update["type"] in UPDATES:
+            UPDATES[cell.update["type"]].model_validate(cell.update)
+
+
+def _result(**figures: Any) -> dict[str, Any]:
+    return {"accuracy": 0.4, "steps": 100, "trainable_share": 0.036, "losses": {"0": 1.2, "100": 0.4}} | figures
+
+
+def test_a_partial_page_says_what_has_not_run() -> None:
+    found = [{"lora": _result(peak_memory_gb=2.0, tokens_per_s=250.0, train_s=260.0)}, {}, {}]
+    text = page(found)
+    assert f"**1 of {3 * len(CELLS)} cells have run.**" in text
+    assert "| lora | 1 | 3.60% | 2.00 | 250 | 260 | 0.400 | 40.0% (40%) |" in text
+    assert "| dora | not run yet | | | | | | |" in text
+    assert "1 of 3 seeds: 3.60% | not run yet |" in text
+
+
+def test_dare_keeps_a_share_of_the_differences_and_rescales_them(tiny_model_dir: Path, tmp_path: Path) -> None:
+    from kt_resources.trainers.saving import read_tensor, save_model, tensors
+
+    base = {name: read_tensor(file, name) for name, file in tensors(tiny_model_dir).items()}
+    save_model({name: tensor + 0.25 for name, tensor in base.items()}, tiny_model_dir, tmp_path / "trained")
+    drop_and_rescale(tiny_model_dir, tmp_path / "trained", tmp_path / "dropped", drop=0.9, seed=0)
+    moved = [read_tensor(file, name) - base[name] for name, file in tensors(tmp_path / "dropped").items()]
+    flat = torch.cat([tensor.flatten() for tensor in moved])
+    kept = flat.abs() > 1e-3
+    assert torch.allclose(flat[kept], torch.tensor(2.5), atol=1e-4)  # 0.25 / (1 − 0.9)
+    assert abs(kept.float().mean().item() - 0.1) < 0.01
+
+
+def test_a_trainable_share_counts_the_tensors_that_moved(tiny_model_dir: Path, tmp_path: Path) -> None:
+    from kt_resources.trainers.saving import read_tensor, save_model, tensors
+
+    weights = {name: read_tensor(file, name) for name, file in tensors(tiny_model_dir).items()}
+    moved = next(name for name in weights if "up_proj" in name)
+    total = sum(tensor.numel() for tensor in weights.values())
+    save_model(weights | {moved: weights[moved] + 1}, tiny_model_dir, tmp_path / "model")
+    assert trainable_share(tiny_model_dir, tmp_path) == weights[moved].numel() / total

@@ -1,0 +1,42 @@
+"""The overhead benchmark: what is counted as orchestration."""
+
+from benchmarks.overhead.__main__ import RECIPES
+from benchmarks.overhead.page import page
+from benchmarks.overhead.shares import StageTime, import_seconds, shares
+from kt_resources.recipes.loading import load_recipe
+
+LOG = """import time: self [us] | cumulative | imported package
+import time:       100 |       400000 |   torch._C
+import time:       100 |      1500000 | torch
+some line of the program
+import time:       100 |       500000 | trl
+"""
+
+
+def test_imports_are_those_that_no_other_import_asked_for() -> None:
+    assert import_seconds(LOG) == 2.0  # torch with what it brings 1.5 s, trl 0.5 s
+
+
+def test_orchestration_is_all_but_the_programs_own_work() -> None:
+    stages = [StageTime("mix", 2.0, 0.0, 0.0), StageTime("sft_model", 60.0, 55.0, 5.0)]
+    told = shares(stages, wall_s=100.0, plain={"sft_model": 40.0})
+    assert told["own_work_s"] == 50.0  # 55 s in the program, 5 of them imports
+    assert told["around_in_stages_s"] == 7.0  # 62 s of stages less 50 and 5
+    assert told["outside_stages_s"] == 38.0
+    assert told["orchestration_share"] == 0.5
+    assert told["ratio"] == 2.5
+
+
+def test_the_page_sets_each_stage_beside_the_scripts() -> None:
+    stages = [StageTime("mix", 2.0, 0.0, 0.0), StageTime("sft_model", 60.0, 55.0, 5.0)]
+    machine = {"cpu": "a CPU", "cores": 2, "load_15_min": 0.5}
+    told = shares(stages, 100.0, {"imports": 8.0, "sft_model": 40.0})
+    text = page(told | {"line": "short", "machine": machine, "date": "2026-01-01"})
+    assert "| sft_model | 60.0 | 50.0 | 5.0 | 5.0 | 40.0 |" in text
+    assert "| (imports) | | | | | 8.0 |" in text
+    assert "**50 s, 50.0%**" in text
+
+
+def test_the_short_line_is_a_recipe() -> None:
+    recipe = load_recipe(RECIPES / "short" / "recipe.yaml")
+    assert recipe.line == "short" and recipe.merge is not None
