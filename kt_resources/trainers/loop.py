@@ -51,6 +51,8 @@ class FactoryLoop(_Trainer):
         self.update = update
         self.keeper, self._trainable_dtype, self.evaluate_seconds = keeper, trainable_dtype, 0.0
         super().__init__(*args, **kwargs)
+        self._set_trainable_types(self.model)
+        update.attach(self.model)
 
     # -- order of rows
 
@@ -90,19 +92,34 @@ class FactoryLoop(_Trainer):
 
     # -- optimizer
 
+    def _set_trainable_types(self, model: torch.nn.Module) -> None:
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and parameter.is_floating_point():
+                parameter.data = parameter.data.to(self._trainable_dtype(name))
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW; with float32 copies where weights are trained in bfloat16."""
         target = self.model if model is None else model
-        for name, parameter in target.named_parameters():
-            if parameter.requires_grad and parameter.is_floating_point():
-                parameter.data = parameter.data.to(self._trainable_dtype(name))
+        self._set_trainable_types(target)  # again: PEFT sets types of its own when it loads a checkpoint's adapter
         rounded = any(p.requires_grad and p.dtype == torch.bfloat16 for p in target.parameters())
         if self.optimizer is None and rounded and OptimizerNames(self.args.optim) in TORCH_ADAMW:
             self.optimizer_cls_and_kwargs = MasterAdamW, self.get_optimizer_cls_and_kwargs(self.args, target)[1]
         if self.optimizer is None:
             kind, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, target)
             self.optimizer = self.update.optimizer(target, self.args, kind, dict(options))
-        return super().create_optimizer(model)
+        optimizer = super().create_optimizer(model)
+        self.update.remember(self.model, optimizer)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The schedule of the arguments, as the update strategy changes it."""
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+
+        def changed(rate: Callable[[int], float]) -> Callable[[int], float]:
+            return lambda step: rate(step) * self.update.rate_factor(step, num_training_steps)
+
+        scheduler.lr_lambdas = [changed(rate) for rate in scheduler.lr_lambdas]
+        return scheduler
 
     # -- held-out judgement
 

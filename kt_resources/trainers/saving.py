@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -41,13 +41,15 @@ def read_tensor(file: Path, name: str) -> "torch.Tensor":
         return stored.get_tensor(name)
 
 
-def save_adapter(kept: Path, adapter_dir: Path) -> None:
-    """Copy the adapter out of ``kept``, its config without paths and in a fixed order."""
+def save_adapter(weights: Mapping[str, "torch.Tensor"], config: Mapping[str, Any], adapter_dir: Path) -> None:
+    """Write an adapter, its config without paths and in a fixed order."""
+    from safetensors.torch import save_file
+
     adapter_dir.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept / "adapter_model.safetensors", adapter_dir / "adapter_model.safetensors")
-    config = json.loads((kept / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = None
-    fixed = {key: sorted(value) if _is_names(value) else value for key, value in config.items()}
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(contiguous, adapter_dir / "adapter_model.safetensors", metadata={"format": "pt"})
+    pathless = {**config, "base_model_name_or_path": None}
+    fixed = {key: sorted(value) if _is_names(value) else value for key, value in pathless.items()}
     (adapter_dir / "adapter_config.json").write_text(json.dumps(fixed, indent=2, sort_keys=True) + "\n")
 
 

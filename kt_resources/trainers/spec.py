@@ -105,8 +105,9 @@ class TrainSpec(ProgramSpec):
 
     @property
     def learning_rate(self) -> float:
-        """The peak learning rate, the objective's default where none is given."""
+        """The peak learning rate; where none is given, the objective's default as the update strategy scales it."""
         if self.optimization.learning_rate is not None:
             return self.optimization.learning_rate
         adapter = self.update.has_adapter
-        return self.objective.adapter_learning_rate if adapter else self.objective.full_learning_rate
+        default = self.objective.adapter_learning_rate if adapter else self.objective.full_learning_rate
+        return default * self.update.learning_rate_scale

@@ -250,7 +250,8 @@ def _save(spec: TrainSpec, kept: Path) -> None:
     from kt_resources.trainers.saving import merged_weights, moved_weights, save_adapter, save_model
 
     if spec.update.has_adapter:
-        save_adapter(kept, spec.out_dir / "adapter")
+        adapter, config = spec.update.saved_adapter(kept)
+        save_adapter(adapter, config, spec.out_dir / "adapter")
         weights = merged_weights(spec.model_dir, spec.out_dir / "adapter")
     else:
         weights = moved_weights(spec.model_dir, kept, load_dtype(spec))

@@ -1,7 +1,9 @@
 """What every update strategy is: how the weights change, whatever is learned."""
 
+import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 
@@ -14,13 +16,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 OptimizerClass = Callable[..., "torch.optim.Optimizer"]
-TargetModules = Literal["attention", "mlp", "all-linear"] | tuple[str, ...]
-
-MODULE_GROUPS: dict[str, list[str]] = {
-    "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
-    "mlp": ["gate_proj", "up_proj", "down_proj"],
-}
-"""Names of the linear layers of the Llama, Qwen, Mistral and Gemma families."""
 
 
 class UpdateStrategy(Strict):
@@ -28,10 +23,14 @@ class UpdateStrategy(Strict):
 
     Attributes:
         has_adapter: whether training leaves an adapter beside the merged model.
+        learning_rate_scale: the vetted rate over LoRA's, where the objective's default is taken.
+        shardable: whether it can work on weights of which every device holds a part (FSDP).
     """
 
     type: str
     has_adapter: ClassVar[bool] = True
+    learning_rate_scale: ClassVar[float] = 1.0
+    shardable: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _can_work(self) -> "UpdateStrategy":
@@ -43,17 +42,18 @@ class UpdateStrategy(Strict):
         """Why this strategy cannot work as set, or on this machine; asked when the recipe loads. Imports no torch."""
         return None
 
-    def peft_config(
-        self, model: "PreTrainedModel | None" = None, total_steps: int | None = None
-    ) -> "peft.PeftConfig | None":
+    def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig | None":
         """The adapter that PEFT puts on the model; None trains the model's own weights.
 
-        ``model`` is the loaded start model and ``total_steps`` the optimizer steps of the run, where they are known.
+        ``model`` is the loaded start model and ``total_steps`` the optimizer steps of the run.
         """
         return None
 
     def prepare(self, model: "PreTrainedModel") -> None:
         """Change the loaded start model before its trainer is built, for example freeze some of its weights."""
+
+    def attach(self, model: "torch.nn.Module") -> None:
+        """Complete the model once its trainer has put the adapter on it, before any checkpoint is loaded."""
 
     def optimizer(
         self, model: "torch.nn.Module", arguments: "TrainingArguments", kind: OptimizerClass, options: dict[str, Any]
@@ -63,6 +63,13 @@ class UpdateStrategy(Strict):
         ``kind`` and ``options`` are the optimizer class and its keyword arguments that the factory would take.
         """
         return None
+
+    def remember(self, model: "torch.nn.Module", optimizer: "torch.optim.Optimizer") -> None:
+        """Let the optimizer's checkpoints hold what else the strategy must know after a crash."""
+
+    def rate_factor(self, step: int, total_steps: int) -> float:
+        """What the schedule's learning rate is multiplied by for optimizer step ``step``, counted from 0."""
+        return 1.0
 
     def callbacks(self) -> list["TrainerCallback"]:
         """Callbacks of the strategy's own, new for each run."""
@@ -86,13 +93,8 @@ class UpdateStrategy(Strict):
 
         return torch.bfloat16 if precision == "bf16" else torch.float32
 
+    def saved_adapter(self, kept: Path) -> "tuple[dict[str, torch.Tensor], dict[str, Any]]":
+        """Weights and PEFT config of the adapter on the start model, from the folder of the kept weights."""
+        from safetensors.torch import load_file
 
-def peft_targets(target_modules: TargetModules) -> str | list[str]:
-    """``target_modules`` of a recipe as PEFT takes it.
-
-    >>> peft_targets("attention")
-    ['q_proj', 'k_proj', 'v_proj', 'o_proj']
-    """
-    if isinstance(target_modules, str):
-        return MODULE_GROUPS.get(target_modules, target_modules)
-    return list(target_modules)
+        return load_file(kept / "adapter_model.safetensors"), json.loads((kept / "adapter_config.json").read_text())

@@ -14,6 +14,6 @@ class Dora(LoraBase):
 
     type: Literal["dora"] = "dora"
 
-    def peft_config(self, model: "PreTrainedModel | None" = None, total_steps: int | None = None) -> "peft.PeftConfig":
+    def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig":
         """The DoRA that PEFT puts on the model."""
-        return self._lora_config(use_dora=True)
+        return self._lora_config(model, use_dora=True)

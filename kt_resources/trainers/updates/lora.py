@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from kt_resources.compute.needs import Precision
-from kt_resources.trainers.updates.base import TargetModules, UpdateStrategy, peft_targets
+from kt_resources.trainers.updates.targets import TargetedUpdate
 
 if TYPE_CHECKING:
     import peft
@@ -13,24 +13,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class LoraBase(UpdateStrategy):
+class LoraBase(TargetedUpdate):
     """Options that LoRA and its relatives share.
 
     Attributes:
         r: rank of B A; 4 classification, 8 extraction, 16 chat, 32 reasoning, 64 code.
         alpha: scale; None takes 2 · r.
         dropout: on the adapter's input.
-        target_modules: ``all-linear``, ``attention``, ``mlp`` or names of layers; the output head is never adapted.
     """
 
     r: int = Field(default=16, ge=1, le=1024)
     alpha: float | None = Field(default=None, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: TargetModules = "all-linear"
 
-    def peft_config(self, model: "PreTrainedModel | None" = None, total_steps: int | None = None) -> "peft.PeftConfig":
+    def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig":
         """The LoRA that PEFT puts on the model."""
-        return self._lora_config()
+        return self._lora_config(model)
 
     def trainable_dtype(self, name: str, precision: Precision) -> "torch.dtype":
         """DoRA's magnitudes stay in float32: their updates are smaller than bf16 can hold."""
@@ -38,7 +36,7 @@ class LoraBase(UpdateStrategy):
 
         return torch.float32 if "magnitude" in name else super().trainable_dtype(name, precision)
 
-    def _lora_config(self, **further: object) -> "peft.LoraConfig":
+    def _lora_config(self, model: "PreTrainedModel", **further: object) -> "peft.LoraConfig":
         from peft import LoraConfig
 
         return LoraConfig(
@@ -46,7 +44,7 @@ class LoraBase(UpdateStrategy):
             r=self.r,
             lora_alpha=2 * self.r if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
-            target_modules=peft_targets(self.target_modules),
+            target_modules=self.targets(model),
             **further,
         )
 

@@ -14,6 +14,6 @@ class Rslora(LoraBase):
 
     type: Literal["rslora"] = "rslora"
 
-    def peft_config(self, model: "PreTrainedModel | None" = None, total_steps: int | None = None) -> "peft.PeftConfig":
+    def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig":
         """The LoRA that PEFT puts on the model."""
-        return self._lora_config(use_rslora=True)
+        return self._lora_config(model, use_rslora=True)

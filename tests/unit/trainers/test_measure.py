@@ -23,13 +23,14 @@ def artifact(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from transformers import AutoModelForCausalLM
 
     from kt_resources.trainers.saving import merged_weights, save_adapter, save_model
+    from kt_resources.trainers.updates import Lora
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("artifact")
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
     model = get_peft_model(model, LoraConfig(r=2, target_modules=["up_proj"], init_lora_weights=False))
     model.save_pretrained(folder / "kept")
-    save_adapter(folder / "kept", folder / "adapter")
+    save_adapter(*Lora().saved_adapter(folder / "kept"), folder / "adapter")
     save_model(merged_weights(tiny_model_dir, folder / "adapter"), tiny_model_dir, folder / "model")
     return folder
 

@@ -52,14 +52,11 @@ def test_full_training_in_bfloat16_adds_only_what_was_learned(tmp_path: Path) ->
 
 
 def test_the_adapters_config_has_no_paths_and_a_fixed_order(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    save_file({"lora_A": torch.ones(1)}, kept / "adapter_model.safetensors")
     config = {"target_modules": ["v_proj", "k_proj"], "base_model_name_or_path": "/home/me/start", "r": 4}
-    (kept / "adapter_config.json").write_text(json.dumps(config))
-    save_adapter(kept, tmp_path / "adapter")
+    save_adapter({"lora_A": torch.ones(1)}, config, tmp_path / "adapter")
     saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert saved == {"target_modules": ["k_proj", "v_proj"], "base_model_name_or_path": None, "r": 4}
+    assert load_file(tmp_path / "adapter" / "adapter_model.safetensors")["lora_A"].tolist() == [1.0]
 
 
 def test_trained_rows_are_a_column_of_ids(tmp_path: Path) -> None:
