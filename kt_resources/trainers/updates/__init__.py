@@ -9,6 +9,7 @@ from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.full import Full
 from kt_resources.trainers.updates.lora import Lora
 from kt_resources.trainers.updates.lora_plus import LoraPlus
+from kt_resources.trainers.updates.pissa import Pissa
 from kt_resources.trainers.updates.qdora import Qdora
 from kt_resources.trainers.updates.qlora import Qlora
 from kt_resources.trainers.updates.rslora import Rslora
@@ -21,6 +22,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "lora_plus": LoraPlus,
     "rslora": Rslora,
     "qdora": Qdora,
+    "pissa": Pissa,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
