@@ -13,6 +13,7 @@ from kt_resources.trainers.updates.pissa import Pissa
 from kt_resources.trainers.updates.qdora import Qdora
 from kt_resources.trainers.updates.qlora import Qlora
 from kt_resources.trainers.updates.rslora import Rslora
+from kt_resources.trainers.updates.vera import Vera
 
 UPDATES: dict[str, type[UpdateStrategy]] = {
     "full": Full,
@@ -23,6 +24,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "rslora": Rslora,
     "qdora": Qdora,
     "pissa": Pissa,
+    "vera": Vera,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
