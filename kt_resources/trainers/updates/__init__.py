@@ -4,6 +4,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field
 
+from kt_resources.trainers.updates.adalora import Adalora
 from kt_resources.trainers.updates.base import UpdateStrategy
 from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.full import Full
@@ -25,6 +26,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "qdora": Qdora,
     "pissa": Pissa,
     "vera": Vera,
+    "adalora": Adalora,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
