@@ -1,0 +1,73 @@
+"""Spectrum: train whole matrices, those with the highest signal-to-noise ratio (arXiv:2406.06623).
+
+Noise of deviation σ alone gives singular values up to the edge ``ε = σ̂ (1 + √β)``, β = short / long side, as Marchenko
+and Pastur's law has it; what stands above is signal: ``SNR = Σ_{s > ε} s / Σ_{s ≤ ε} s / s_max``. σ̂ is the quartiles'
+distance of the singular values over 1.349, as in the authors' code.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from kt_resources.trainers.updates.targets import TargetedUpdate, linear_layers, target_names
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+NORMAL_IQR = 1.349
+"""Distance of the quartiles of a normal distribution of deviation 1."""
+
+
+class Spectrum(TargetedUpdate):
+    """The best matrices of each kind of layer; embeddings, norms and all other matrices stay as they are.
+
+    Attributes:
+        fraction: of the matrices of each kind (``q_proj``, ``up_proj`` …) that is trained, one at least; the paper
+            takes 0.25 and 0.5.
+    """
+
+    type: Literal["spectrum"] = "spectrum"
+    has_adapter: ClassVar[bool] = False
+
+    fraction: float = Field(default=0.5, gt=0, le=1)
+
+    def prepare(self, model: "PreTrainedModel") -> None:
+        """Freeze all but the chosen matrices."""
+        names = target_names(model, self.target_modules)
+        paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
+        ratios = {path: signal_to_noise(model.get_submodule(path).weight.detach().float()) for path in paths}
+        model.requires_grad_(False)
+        for path in highest_of_each_kind(ratios, self.fraction):
+            model.get_submodule(path).weight.requires_grad_(True)
+
+
+def signal_to_noise(weight: "torch.Tensor") -> float:
+    """The ratio of a matrix; 0 where no singular value stands above the edge, infinite where all do."""
+    import torch
+
+    return spectrum_ratio(torch.linalg.svdvals(weight), min(weight.shape) / max(weight.shape))
+
+
+def spectrum_ratio(values: "torch.Tensor", beta: float) -> float:
+    """SNR of singular values, the largest first, of a matrix whose sides are as ``beta`` to 1."""
+    import torch
+
+    low, high = torch.quantile(values, torch.tensor([0.25, 0.75], device=values.device)).tolist()
+    edge = (high - low) / NORMAL_IQR * (1 + beta**0.5)
+    signal, noise = values[values > edge].sum().item(), values[values <= edge].sum().item()
+    return signal / noise / values[0].item() if noise else float("inf")
+
+
+def highest_of_each_kind(ratios: Mapping[str, float], fraction: float) -> Iterable[str]:
+    """The paths of the highest ratios among those that end with the same name.
+
+    >>> sorted(highest_of_each_kind({"0.up": 1.0, "1.up": 3.0, "0.down": 2.0, "1.down": 1.5}, 0.5))
+    ['0.down', '1.up']
+    """
+    kinds: dict[str, list[str]] = {}
+    for path in ratios:
+        kinds.setdefault(path.rpartition(".")[2], []).append(path)
+    for paths in kinds.values():
+        yield from sorted(paths, key=lambda path: -ratios[path])[: max(1, int(fraction * len(paths)))]
