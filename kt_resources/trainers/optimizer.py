@@ -1,17 +1,22 @@
-"""AdamW for weights in bfloat16: the updates are added up in float32 copies.
+"""Optimizers for weights in bfloat16: the updates are added up in float32 copies.
 
 bfloat16 keeps eight bits: numbers near 0.04 stand 2.4e-4 apart, an update of 1e-5 is rounded away, and a low
 learning rate would train nothing. The model computes with the rounded copy; the optimizer owns the float32 one.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+if TYPE_CHECKING:
+    from torch.optim import Optimizer as _Optimizer
+else:
+    _Optimizer = object
 
-class MasterAdamW(torch.optim.AdamW):
-    """AdamW on float32 copies of the given parameters, written back after every step.
+
+class Float32Copies(_Optimizer):
+    """Mixed in before an optimizer: it works on float32 copies of the given parameters, written back after every step.
 
     The optimizer's parameters, state and checkpoints are float32; gradients come from the model's own parameters.
     """
@@ -30,7 +35,7 @@ class MasterAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One AdamW step in float32, then the rounded values into the model."""
+        """One step in float32, then the rounded values into the model."""
         for parameter, copy in self._pairs:
             copy.grad = None if parameter.grad is None else parameter.grad.float()
         result = super().step(closure)
@@ -45,7 +50,7 @@ class MasterAdamW(torch.optim.AdamW):
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """AdamW's state and, under ``masters``, the float32 weights."""
+        """The optimizer's state and, under ``masters``, the float32 weights."""
         return super().state_dict() | {"masters": [copy.detach() for _, copy in self._pairs]}
 
     @torch.no_grad()
@@ -55,3 +60,13 @@ class MasterAdamW(torch.optim.AdamW):
         for (parameter, copy), saved in zip(self._pairs, state_dict["masters"], strict=True):
             copy.copy_(saved)
             parameter.copy_(saved)
+
+    @torch.no_grad()
+    def copy_anew(self) -> None:
+        """Take the float32 copies from the model's parameters again, after these were set from outside."""
+        for parameter, copy in self._pairs:
+            copy.copy_(parameter)
+
+
+class MasterAdamW(Float32Copies, torch.optim.AdamW):
+    """AdamW on float32 copies."""

@@ -8,6 +8,7 @@ from kt_resources.trainers.updates.adalora import Adalora
 from kt_resources.trainers.updates.base import UpdateStrategy
 from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.full import Full
+from kt_resources.trainers.updates.galore import Galore
 from kt_resources.trainers.updates.ia3 import Ia3
 from kt_resources.trainers.updates.lora import Lora
 from kt_resources.trainers.updates.lora_plus import LoraPlus
@@ -31,6 +32,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "adalora": Adalora,
     "ia3": Ia3,
     "spectrum": Spectrum,
+    "galore": Galore,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
