@@ -15,6 +15,7 @@ from kt_resources.trainers.updates.lora_plus import LoraPlus
 from kt_resources.trainers.updates.pissa import Pissa
 from kt_resources.trainers.updates.qdora import Qdora
 from kt_resources.trainers.updates.qlora import Qlora
+from kt_resources.trainers.updates.relora import Relora
 from kt_resources.trainers.updates.rslora import Rslora
 from kt_resources.trainers.updates.spectrum import Spectrum
 from kt_resources.trainers.updates.vera import Vera
@@ -33,6 +34,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "ia3": Ia3,
     "spectrum": Spectrum,
     "galore": Galore,
+    "relora": Relora,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
