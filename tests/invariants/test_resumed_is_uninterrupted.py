@@ -41,6 +41,11 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         ("dpo", {"type": "lora"}, "fp32"),
         ("grpo", {"type": "lora"}, "fp32"),
         ("sft", {"type": "lora"}, "bf16"),
+        ("sft", {"type": "pissa"}, "fp32"),
+        ("sft", {"type": "adalora"}, "bf16"),
+        ("sft", {"type": "galore", "r": 8}, "bf16"),
+        ("sft", {"type": "relora", "restarts": 2}, "bf16"),
+        ("sft", {"type": "adalora", "settle": 0.5}, "fp32"),
     ],
 )
 def test_stopped_in_the_second_epoch(
@@ -55,7 +60,9 @@ def test_stopped_in_the_second_epoch(
     precision: str,
 ) -> None:
     """32 rows, 8 a step: epochs of four steps. The crash after step 5 leaves the checkpoint of step 4; dropout,
-    sampled completions and bf16's float32 copies all take part."""
+    sampled completions, bf16's float32 copies and AdaLoRA's ranks, before and after they have settled,
+    GaLore's directions and ReLoRA's folds all take part.
+    """
     from kt_resources.trainers import training
 
     monkeypatch.setattr(training, "usable", lambda spec: spec)
