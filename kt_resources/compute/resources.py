@@ -57,6 +57,11 @@ class ProgramTrainer(Program):
 
     module: str = "kt_resources.trainers"
 
+    def devices(self) -> list[Device]:
+        """The machine's devices."""
+        compute: Any = self.compute
+        return compute.devices()
+
     def train(self, spec: ProgramSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """Train one step; the facts of the run."""
         return self.run(spec, needs, context)

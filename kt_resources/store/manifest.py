@@ -40,7 +40,8 @@ class Manifest(Strict):
         config: the resolved stage configuration.
         facts: figures about the content that the making returned.
         seconds: wall time of the making; ``own_work_seconds`` of it inside programs and generators.
-        overrides: names of parents that were read although a blocking rule had not passed.
+        overrides: names of parents that were read although a blocking rule had not passed, and ``memory`` where a
+            training ran although its plan did not fit the device.
     """
 
     asset: str

@@ -18,22 +18,25 @@ class Clock:
     """Seconds by phase and, where the system can say it of a phase alone, the most memory held in it.
 
     Attributes:
-        seconds: by phase.
+        seconds: wall time by phase.
+        cpu_seconds: of all threads of this process, by phase: what the phase costs on a machine however busy.
         peaks_gb: by phase, in 10^9 bytes: of the device where torch has one, else of this process.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     peaks_gb: dict[str, float] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time of the block to ``name``, and note its peak."""
         alone = _forget_peak()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + time.process_time() - cpu_start
             if alone:
                 self.peaks_gb[name] = max(self.peaks_gb.get(name, 0.0), peak_memory_gb())
 

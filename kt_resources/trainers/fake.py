@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kt_resources.compute.devices import Device, fake_devices
+from kt_resources.compute.fake import EIGHT_OF_80_GB
 from kt_resources.compute.needs import Needs
 from kt_resources.compute.program import write_json
 from kt_resources.trainers.facts import Facts
@@ -46,11 +48,17 @@ class FakeTrainer:
         facts: values that differ from :data:`HEALTHY`, for tests of checks: ``{"stops_rate": 0.0}``.
         error: raised instead of training, for tests of failures.
         specs: every spec that it was given, in order.
+        described_devices: the machine, in the words of ``KT_FAKE_DEVICES``.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = None
     specs: list[TrainSpec] = field(default_factory=list)
+    described_devices: str = EIGHT_OF_80_GB
+
+    def devices(self) -> list[Device]:
+        """The faked devices."""
+        return fake_devices(self.described_devices)
 
     def train(self, spec: TrainSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """Write the artifact of ``spec`` as the program would, with weights made from its name and rows."""

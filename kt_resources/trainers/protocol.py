@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from kt_resources.compute.devices import Device
 from kt_resources.compute.needs import Needs
 from kt_resources.trainers.spec import TrainSpec
 
@@ -9,6 +10,10 @@ from kt_resources.trainers.spec import TrainSpec
 @runtime_checkable
 class Trainer(Protocol):
     """Trains a model as a :class:`TrainSpec` says."""
+
+    def devices(self) -> list[Device]:
+        """The devices that it could train on."""
+        ...
 
     def train(self, spec: TrainSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """Write the model artifact to ``spec.out_dir`` and return ``run/result.json``.

@@ -1,5 +1,7 @@
 """The training program's work: load, train, save, measure. One function a phase."""
 
+import contextlib
+import ctypes
 import gc
 import os
 from collections.abc import Sequence
@@ -225,10 +227,15 @@ def _trained(spec: TrainSpec, trainer: Any) -> Trained:
 
 
 def _give_memory_back() -> None:
-    """Let go of the trained model, its optimizer and its gradients: saving and measuring read the files alone."""
+    """Let go of the trained model, its optimizer and its gradients: saving and measuring read the files alone.
+
+    glibc keeps freed memory until it is told otherwise: without that a run that trained in 3.3 GB measured in 3.9.
+    """
     import torch
 
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -335,5 +342,6 @@ def _result(spec: TrainSpec, trained: Trained, clock: Clock, facts: dict[str, An
         "precision": spec.precision,
         "learning_rate": spec.learning_rate,
         "seconds": {phase: round(value, 2) for phase, value in seconds.items()},
+        "cpu_seconds": {phase: round(value, 2) for phase, value in clock.cpu_seconds.items()},
         "facts": facts,
     }

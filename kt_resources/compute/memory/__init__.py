@@ -1,0 +1,1 @@
+"""How much memory a training takes, by part and phase, before it runs. Pure functions; imports no torch."""

@@ -1,0 +1,91 @@
+"""What each axis tells of its memory: an update strategy of its weights, an objective of its passes.
+
+The modules in ``trainers/`` fill these in; the model of :mod:`kt_resources.compute.memory.peak` knows no name of any
+objective or update strategy.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from kt_resources.strict import Strict
+
+
+class UpdateMemory(Strict):
+    """How an update strategy holds the weights.
+
+    Attributes:
+        trained: parameters that have a gradient and optimizer state.
+        all_weights: the model's own weights are trained, not an adapter's.
+        head: the output head, which is often the embedding, is among them.
+        adapted: the linear layers of a block that carry an adapter.
+        rank: of that adapter.
+        frozen_bits: bits of a frozen linear weight; None keeps it in the training precision.
+        magnitude: column norms are computed at each pass (DoRA), which holds weight-sized products.
+        dropout: the adapter's input is dropped out, so that each adapted layer keeps its own copy.
+        float32: what is trained stays in float32 under any precision.
+        state_numbers: numbers that the optimizer keeps of a trained parameter; AdamW two.
+    """
+
+    trained: int = Field(ge=0)
+    all_weights: bool = False
+    head: bool = False
+    adapted: tuple[str, ...] = ()
+    rank: int = 0
+    frozen_bits: float | None = None
+    magnitude: bool = False
+    dropout: bool = False
+    float32: bool = False
+    state_numbers: float = 2.0
+
+
+class Rollouts(Strict):
+    """What an online objective generates before it learns.
+
+    Attributes:
+        completion: tokens of a completion, at most.
+        group: completions of a prompt.
+    """
+
+    completion: int = Field(ge=1)
+    group: int = Field(default=8, ge=1)
+
+
+class ObjectiveMemory(Strict):
+    """What an objective holds beside its start model.
+
+    Attributes:
+        sequences: sequences that one row becomes in a pass; a pair is two.
+        logits: ``labelled`` projects labelled positions in tiles; ``all`` holds every position's logits.
+        reference: ``start`` compares with the start model: a second model where all weights are trained, one more
+            pass where an adapter is.
+        companions: further whole models (a teacher).
+        rollouts: of online objectives.
+    """
+
+    sequences: int = 1
+    logits: Literal["labelled", "all", "none"] = "labelled"
+    reference: Literal["none", "start"] = "none"
+    companions: int = 0
+    rollouts: Rollouts | None = None
+
+
+class Lengths(Strict):
+    """Tokens of a step's rows, one sequence each (of a pair the longer side; of a prompt without its completion).
+
+    Attributes:
+        longest: of the longest row.
+        mean: of all rows.
+        scored: of the longest row, those whose logits count; ``mean_scored`` of all rows.
+        num_rows: training rows; None where they are not made yet.
+        num_validation_rows: likewise.
+        known: whether these are counts; else they are the bound that the recipe sets.
+    """
+
+    longest: int = Field(ge=1)
+    mean: float = Field(gt=0)
+    scored: int = Field(ge=0)
+    mean_scored: float = Field(ge=0)
+    num_rows: int | None = None
+    num_validation_rows: int | None = None
+    known: bool = True

@@ -1,0 +1,263 @@
+"""Peak memory of a training, by part and by phase, from shape, axes, options and row lengths."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from kt_resources.compute.memory.activations import Attention, kept_bytes, working_bytes
+from kt_resources.compute.memory.constants import CPU, CUDA, Constants
+from kt_resources.compute.memory.logits import Head, head_bytes
+from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, UpdateMemory
+from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.needs import Precision
+from kt_resources.strict import Strict
+
+GB = 1e9
+LONGEST_PRODUCTS = 512
+"""``LONGEST`` of ``trainers/attention.py``, which imports torch."""
+
+BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+Part = Literal[
+    "process", "weights", "gradients", "optimizer", "activations", "logits", "reference", "rollout_cache", "allocator"
+]
+Phase = Literal["load", "train", "evaluate", "save", "measure"]
+
+
+class Training(Strict):
+    """All that memory depends on.
+
+    Attributes:
+        micro_batch: rows of a pass on one process (of an online objective: completions).
+        lengths: of the rows; a batch is as long as its longest row.
+        padded: rows of a batch differ in length.
+        kind: where the model lives; on ``cpu`` the process and the model share one memory.
+        shards: processes over which FSDP splits weights, gradients and optimizer state.
+    """
+
+    shape: ModelShape
+    update: UpdateMemory
+    objective: ObjectiveMemory
+    lengths: Lengths
+    micro_batch: int = Field(ge=1)
+    precision: Precision = "bf16"
+    checkpointing: bool = False
+    padded: bool = True
+    kind: Literal["cuda", "rocm", "mps", "cpu"] = "cuda"
+    shards: int = Field(default=1, ge=1)
+
+    @property
+    def constants(self) -> Constants:
+        return CPU if self.kind == "cpu" else CUDA
+
+    @property
+    def dtype_bytes(self) -> int:
+        return BYTES[self.precision]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest sequence in a pass, its completion included."""
+        rollouts = self.objective.rollouts
+        return self.lengths.longest + (rollouts.completion if rollouts else 0)
+
+    @property
+    def attention(self) -> Attention:
+        """How its blocks attend: by products in bfloat16 on a CPU up to 512 tokens, else by torch's kernel."""
+        if self.kind == "cpu" and self.precision == "bf16" and self.length <= LONGEST_PRODUCTS:
+            return Attention("products", self.length)
+        return Attention("masked" if self.padded else "flash", self.length)
+
+    @property
+    def scored(self) -> int:
+        """Scored positions of the longest sequence."""
+        rollouts = self.objective.rollouts
+        return rollouts.completion if rollouts else self.lengths.scored
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of a pass."""
+        return self.micro_batch * self.objective.sequences
+
+
+class Memory(Strict):
+    """The prediction: bytes by part of each phase; the run's peak is the largest phase's sum."""
+
+    phases: dict[Phase, dict[Part, float]]
+
+    @property
+    def peaks_gb(self) -> dict[Phase, float]:
+        """Peak of each phase, in 10^9 bytes."""
+        return {phase: sum(parts.values()) / GB for phase, parts in self.phases.items()}
+
+    @property
+    def phase(self) -> Phase:
+        """The phase in which the peak lies."""
+        return max(self.peaks_gb, key=lambda phase: self.peaks_gb[phase])
+
+    @property
+    def peak_gb(self) -> float:
+        """The run's peak, in 10^9 bytes."""
+        return self.peaks_gb[self.phase]
+
+    @property
+    def parts_gb(self) -> dict[Part, float]:
+        """What the peak is made of, in 10^9 bytes; parts of nothing are left out."""
+        return {part: size / GB for part, size in self.phases[self.phase].items() if size}
+
+
+def predict(training: Training) -> Memory:
+    """Bytes by part of every phase.
+
+    On a CPU all phases share the process's memory. On a GPU saving and measuring happen in the machine's memory, and
+    take none of the device's.
+    """
+    phases: dict[Phase, dict[Part, float]] = {
+        "load": _load(training),
+        "train": _train(training),
+        "evaluate": _evaluate(training),
+    }
+    if training.kind == "cpu":
+        phases["save"], phases["measure"] = _save(training), _measure(training)
+    return Memory(phases={phase: _with_allocator(training, parts) for phase, parts in phases.items()})
+
+
+def host_gb(training: Training) -> float:
+    """Memory of the machine itself where the model lives on a GPU: merging and measuring, in float32."""
+    on_cpu = training.model_copy(update={"kind": "cpu", "shards": 1})
+    return max(sum(parts.values()) for parts in (_save(on_cpu), _measure(on_cpu))) / GB
+
+
+def weight_bytes(training: Training) -> float:
+    """The start model's weights and the adapter's, as they are held in training.
+
+    ``frozen_bits`` a weight of the linear layers, the rest in the training precision; an adapter of its own beside.
+    """
+    shape, update = training.shape, training.update
+    frozen = update.frozen_bits / 8 if update.frozen_bits else training.dtype_bytes
+    rest = shape.parameters - shape.linear_parameters
+    adapter = 0 if update.all_weights else update.trained * _trained_bytes(training)
+    return (shape.linear_parameters * frozen + rest * training.dtype_bytes + adapter) / training.shards
+
+
+def _trained_bytes(training: Training) -> int:
+    return 4 if training.update.float32 or training.precision == "fp16" else training.dtype_bytes
+
+
+def gradient_bytes(training: Training) -> float:
+    """One number a trained parameter, in its own type."""
+    return training.update.trained * _trained_bytes(training) / training.shards
+
+
+def optimizer_bytes(training: Training) -> float:
+    """AdamW's two float32 moments; where weights are trained in bf16, their float32 copies too."""
+    copies = 1 if _has_copies(training) else 0
+    return 4.0 * training.update.trained * (training.update.state_numbers + copies) / training.shards
+
+
+def _has_copies(training: Training) -> bool:
+    """Whether ``trainers/optimizer.py`` keeps float32 copies of what is trained."""
+    return _trained_bytes(training) == 2
+
+
+def other_models_bytes(training: Training) -> float:
+    """A reference model where all weights are trained, and every companion, in the training precision."""
+    reference = training.objective.reference == "start" and training.update.all_weights
+    models = training.objective.companions + (1 if reference else 0)
+    return models * training.shape.parameters * training.dtype_bytes / training.shards
+
+
+def cache_bytes(training: Training, sequences: int, tokens: int) -> float:
+    """Keys and values of ``tokens`` of each sequence while it is generated; concatenation holds one layer twice."""
+    numbers = 2 * training.shape.layers * training.shape.keys * sequences * tokens
+    return float(numbers * training.dtype_bytes) * (1 + 1 / training.shape.layers)
+
+
+def _base(training: Training) -> dict[Part, float]:
+    return {
+        "process": training.constants.process_gb * GB,
+        "weights": weight_bytes(training),
+        "reference": other_models_bytes(training),
+    }
+
+
+def _load(training: Training) -> dict[Part, float]:
+    """On a CPU the checkpoint's file is mapped into memory beside the weights made of it."""
+    mapped = training.shape.parameters * training.shape.stored_bytes if training.kind == "cpu" else 0.0
+    parts = _base(training)
+    return parts | {"weights": parts["weights"] + mapped * training.constants.mapped_share}
+
+
+def _train(training: Training) -> dict[Part, float]:
+    """The largest of: the loss, when everything is kept, or the backward pass; the optimizer's step; generating."""
+    tokens = training.sequences * training.length
+    kept = kept_bytes(
+        training.shape, training.update, training.dtype_bytes, tokens, training.checkpointing, training.attention
+    )
+    working = working_bytes(training.shape, training.update, training.dtype_bytes, tokens)
+    head = _head(training, tokens, training.sequences * training.scored)
+    if training.update.head:  # the head's own gradient is made in float32, beside the embedding's
+        head += 2 * training.shape.vocab * training.shape.hidden * 4 / training.shards
+    learning: dict[Part, float] = {
+        "activations": kept + max(0.0, working - head),
+        "logits": head,
+        "gradients": gradient_bytes(training),
+        "optimizer": optimizer_bytes(training),
+    }
+    others = [_stepping(training), _rollout(training) | {"optimizer": learning["optimizer"]}]
+    return _base(training) | max([learning, *others], key=lambda parts: sum(parts.values()))
+
+
+def _stepping(training: Training) -> dict[Part, float]:
+    """The optimizer's step: no activations, but the gradients of the float32 copies beside the weights' own."""
+    copies = 4.0 * training.update.trained / training.shards if _has_copies(training) else 0.0
+    return {"gradients": gradient_bytes(training) + copies, "optimizer": optimizer_bytes(training)}
+
+
+def _head(training: Training, tokens: int, scored: int) -> float:
+    how: Head = "in_place" if training.kind in ("cuda", "rocm") else "tiles"
+    if training.kind == "cpu" and not training.update.head:
+        how = "frozen"
+    head = head_bytes(training.shape, training.objective, training.dtype_bytes, tokens, scored, how)
+    return head * (1 + training.objective.companions)
+
+
+def _rollout(training: Training) -> dict[Part, float]:
+    """Generating: the cache of all completions of a step's pass, and one position's logits of each."""
+    if training.objective.rollouts is None:
+        return {}
+    sequences = training.sequences
+    logits = 4.0 * sequences * training.shape.vocab * 4
+    return {"rollout_cache": cache_bytes(training, sequences, training.length), "logits": logits}
+
+
+def _evaluate(training: Training) -> dict[Part, float]:
+    """A pass without gradients: one block's working numbers and the head."""
+    tokens = training.sequences * training.length
+    head = _head(training, tokens, training.sequences * training.scored)
+    block = (4.0 * training.shape.intermediate + 6 * training.shape.hidden) * training.dtype_bytes * tokens
+    optimizer = optimizer_bytes(training)
+    return _base(training) | {"optimizer": optimizer, "logits": head, "activations": block} | _rollout(training)
+
+
+def _save(training: Training) -> dict[Part, float]:
+    """The start model in float32 with the adapter folded in, and the same cast to the stored type.
+
+    Without an adapter, tensor by tensor: the stored start, and the moved weights in float32.
+    """
+    parameters, stored = training.shape.parameters, training.shape.stored_bytes
+    weights = parameters * (4 + stored)
+    return {"process": training.constants.after_gb * GB, "weights": weights}
+
+
+def _measure(training: Training) -> dict[Part, float]:
+    """One float32 model at a time, with its checkpoint's file mapped; the largest matrix thrice in float64."""
+    parameters, stored = training.shape.parameters, training.shape.stored_bytes
+    widest = 3 * 8 * training.shape.vocab * training.shape.hidden
+    weights = parameters * (4 + stored * training.constants.mapped_share)
+    return {"process": training.constants.after_gb * GB, "weights": max(weights, float(widest))}
+
+
+def _with_allocator(training: Training, parts: dict[Part, float]) -> dict[Part, float]:
+    """Beside what is asked for, what the allocator holds in pieces too small to use: a share of what comes and goes."""
+    moving: tuple[Part, ...] = ("activations", "logits", "rollout_cache", "gradients")
+    share = training.constants.allocator_share
+    return parts | {"allocator": share * sum(parts.get(part, 0.0) for part in moving)}

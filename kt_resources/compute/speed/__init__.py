@@ -1,0 +1,1 @@
+"""How long a training takes, before it runs: its arithmetic, and how fast this device does it."""

@@ -1,0 +1,165 @@
+"""``python -m kt_resources.compute.speed``: rates of this device, from a model of two blocks. JSON in, JSON out.
+
+Times are processor seconds on a CPU, so that a busy machine is not taken for a slow one, and wall time on a GPU.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+TOKENS = (4, 128)
+"""Sequences and their length in the timed passes."""
+
+REPEATS = 3
+LAYERS = 2
+BACKWARD_AND_FORWARD = 2
+
+
+def main() -> None:
+    """Read what is asked from standard input; print a :class:`Speed` as the last line."""
+    asked = json.loads(sys.stdin.read())
+    started = _now("cpu")
+    import torch
+    import transformers  # noqa: F401
+    from trl import SFTTrainer  # noqa: F401
+
+    imports_s = _now("cpu") - started
+    device = "cuda" if asked["kind"] in ("cuda", "rocm") else asked["kind"]
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = _measure(asked["shape"], asked["precision"], device)
+    threads = 1 if device != "cpu" else torch.get_num_threads()
+    told = {"imports_s": imports_s, "source": f"calibrated on {device}, {threads} thread(s)", **figures}
+    print(json.dumps(told))
+
+
+def _now(device: str) -> float:
+    """Seconds: of the processor divided by the threads that compute where the CPU works, else of the clock."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize() if device == "cuda" else torch.mps.synchronize()
+        return time.perf_counter()
+    torch_loaded = sys.modules.get("torch")
+    threads = torch_loaded.get_num_threads() if torch_loaded is not None else 1
+    return time.process_time() / (threads if os.environ.get("OMP_NUM_THREADS") != "1" else 1)
+
+
+def _fastest(work: Callable[[], Any], device: str) -> float:
+    """Seconds of the fastest of a few runs, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        start = _now(device)
+        work()
+        times.append(_now(device) - start)
+    return max(min(times), 1e-9)
+
+
+def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, float]:
+    import torch
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    model = _two_blocks(shape).to(device=device, dtype=dtype)
+    sequences, length = TOKENS
+    tokens, hidden = sequences * length, shape["hidden"]
+    weights = sum(p.numel() for name, p in model.named_parameters() if "proj" in name)
+    flops = 2.0 * weights * tokens + 2.0 * LAYERS * shape["heads"] * shape["head_dim"] * length * tokens
+    inputs = torch.randn(sequences, length, hidden, device=device, dtype=dtype)
+
+    def learn() -> None:
+        model(inputs_embeds=inputs.clone().requires_grad_(), use_cache=False).last_hidden_state.sum().backward()
+        model.zero_grad()
+
+    model.requires_grad_(False)
+    frozen_s = _fastest(learn, device)
+    model.requires_grad_(True)
+    whole_s = _fastest(learn, device)
+    return {
+        "block_flops": BACKWARD_AND_FORWARD * flops / frozen_s,
+        "weights_flops": flops / max(whole_s - frozen_s, 0.1 * frozen_s),
+        "head_flops": _head(shape, dtype, device),
+        "dequantized_per_s": _dequantized(shape, dtype, device),
+        "stepped_per_s": _stepped(model, device),
+        "decode_layer_s": _decode(model, shape, dtype, device),
+        "bytes_per_s": 0.4e9 if device == "cpu" else 1e9,
+    }
+
+
+def _two_blocks(shape: dict[str, Any]) -> Any:
+    from transformers import LlamaConfig, LlamaModel
+
+    config = LlamaConfig(
+        hidden_size=shape["hidden"],
+        intermediate_size=shape["intermediate"],
+        num_hidden_layers=LAYERS,
+        num_attention_heads=shape["heads"],
+        num_key_value_heads=shape["kv_heads"],
+        head_dim=shape["head_dim"],
+        vocab_size=64,
+    )
+    return LlamaModel(config)
+
+
+def _head(shape: dict[str, Any], dtype: Any, device: str) -> float:
+    """Operations a second of the head, forward and backward: two products of a frozen one on a CPU, else three."""
+    import torch
+
+    from kt_resources.trainers.head import HeadLogProbs
+
+    rows = 128
+    weight = torch.randn(shape["vocab"], shape["hidden"], device=device, dtype=dtype)
+    hidden = torch.randn(rows, shape["hidden"], device=device, dtype=dtype, requires_grad=True)
+    labels = torch.zeros(rows, dtype=torch.long, device=device)
+
+    def score() -> None:
+        scored = HeadLogProbs.apply(hidden, weight, None, labels, 1.0, 32768, None, 1.0, ("log_probs",))
+        scored[0].sum().backward()
+
+    products = 2 if device == "cpu" else 3
+    return products * 2.0 * rows * shape["hidden"] * shape["vocab"] / _fastest(score, device)
+
+
+def _dequantized(shape: dict[str, Any], dtype: Any, device: str) -> float:
+    """Weights a second made whole from NF4; a tenth of a guess where bitsandbytes is not installed."""
+    import importlib.util
+
+    import torch
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return 1e8
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    weight = torch.randn(shape["intermediate"], shape["hidden"], device=device, dtype=dtype)
+    packed, state = quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
+    return weight.numel() / _fastest(lambda: dequantize_4bit(packed, state), device)
+
+
+def _stepped(model: Any, device: str) -> float:
+    import torch
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, fused=True)
+    return sum(p.numel() for p in parameters) / _fastest(optimizer.step, device)
+
+
+def _decode(model: Any, shape: dict[str, Any], dtype: Any, device: str) -> float:
+    """Seconds of one block for one more token of eight sequences, their cache filled."""
+    import torch
+    from transformers import DynamicCache
+
+    sequences = 8
+    cache = DynamicCache(config=model.config)
+    steps = torch.randn(sequences, 1, shape["hidden"], device=device, dtype=dtype)
+    with torch.no_grad():
+        model(inputs_embeds=steps.expand(-1, 64, -1), past_key_values=cache, use_cache=True)
+        return _fastest(lambda: model(inputs_embeds=steps, past_key_values=cache, use_cache=True), device) / LAYERS
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""How fast a device does each kind of work: measured once in a few seconds and kept in the store, or stated."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kt_resources.compute.catalog import CatalogDevice
+from kt_resources.compute.devices import Device
+from kt_resources.compute.environment import QUIET
+from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.needs import Precision
+from kt_resources.errors import ComputeError
+from kt_resources.store.store import write_atomically
+from kt_resources.strict import Strict
+
+TIMEOUT_S = 300
+
+MFU = 0.35
+"""Share of a GPU's peak that training reaches, stated, not measured: 0.3 to 0.45 is usual for dense models of 7B and
+more on one A100 in bf16 with a flash kernel; small models and short rows reach less."""
+
+MEMORY_SHARE = 0.6
+"""Share of a GPU's bandwidth that token-by-token generation reaches; stated likewise."""
+
+
+class Speed(Strict):
+    """Rates of one device for a model of one width in one precision.
+
+    Attributes:
+        block_flops, weights_flops, head_flops: operations a second of the kinds of :class:`Work`.
+        dequantized_per_s: weights a second made whole from 4 bits.
+        stepped_per_s: parameters a second that AdamW moves.
+        decode_layer_s: seconds of one block in a step of generation.
+        imports_s: starting the program.
+        bytes_per_s: of loading, saving and measuring a model's files.
+        source: how these figures came about.
+    """
+
+    block_flops: float
+    weights_flops: float
+    head_flops: float
+    dequantized_per_s: float
+    stepped_per_s: float
+    decode_layer_s: float
+    imports_s: float
+    bytes_per_s: float
+    source: str
+
+
+def stated_speed(device: CatalogDevice, shape: ModelShape, precision: Precision) -> Speed:
+    """Rates of a named GPU: its data sheet times :data:`MFU`, and its bandwidth for what is bound by memory."""
+    flops = device.tflops * 1e12 * MFU
+    bandwidth = device.bandwidth_gbs * 1e9 * MEMORY_SHARE
+    layer_bytes = shape.linear_parameters / shape.layers * (4 if precision == "fp32" else 2)
+    return Speed(
+        block_flops=flops,
+        weights_flops=flops,
+        head_flops=flops,
+        dequantized_per_s=bandwidth / 2.5,
+        stepped_per_s=bandwidth / 28,
+        decode_layer_s=layer_bytes / bandwidth + 5e-5,
+        imports_s=15.0,
+        bytes_per_s=1e9,
+        source=f"{device.tflops:g} TFLOPS × MFU {MFU:g} ({device.source})",
+    )
+
+
+def host_id() -> str:
+    """This machine's kind as a short hash: processor, cores, system; no name or address."""
+    processor = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line for line in lines if line.startswith("model name")).split(":", 1)[1].strip()
+    except (OSError, StopIteration):
+        pass
+    told = f"{processor} {os.cpu_count()} {platform.system()} {platform.machine()}"
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def speed_file(store_root: Path, device: Device, shape: ModelShape, precision: Precision) -> Path:
+    """Where the calibration of ``device`` for a model of this width is kept."""
+    name = f"{device.kind}-{shape.hidden}x{shape.intermediate}-{precision}.json"
+    return store_root / "calibration" / host_id() / name
+
+
+def calibrated_speed(
+    store_root: Path, device: Device, shape: ModelShape, precision: Precision, anew: bool = False
+) -> Speed:
+    """The rates of a device at hand: as they are kept, or measured now in a program of its own, and kept.
+
+    Raises:
+        ComputeError: the measurement failed.
+    """
+    file = speed_file(store_root, device, shape, precision)
+    if file.is_file() and not anew:
+        try:
+            return Speed.model_validate_json(file.read_text())
+        except ValidationError:
+            pass  # of another version: measured again
+    speed = measure_speed(device, shape, precision)
+    write_atomically(file, speed.model_dump_json(indent=2))
+    return speed
+
+
+def measure_speed(device: Device, shape: ModelShape, precision: Precision) -> Speed:
+    """Run ``python -m kt_resources.compute.speed`` and read what it prints."""
+    asked = {"shape": shape.model_dump(mode="json"), "precision": precision, "kind": device.kind}
+    command = [sys.executable, "-m", "kt_resources.compute.speed"]
+    environment = {**QUIET, "HF_HUB_OFFLINE": "1", **os.environ}
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(asked), capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        what = f"the calibration was not done after {TIMEOUT_S} s"
+        raise ComputeError(what, where=device.id, mend="run kt plan --calibrate on a less busy machine") from error
+    if done.returncode:
+        tail = "\n    ".join(done.stderr.strip().splitlines()[-5:])
+        raise ComputeError(f"the calibration failed: {tail}", where=device.id, mend="name a device with --device")
+    return Speed.model_validate_json(done.stdout.strip().splitlines()[-1])

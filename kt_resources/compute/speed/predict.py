@@ -1,0 +1,60 @@
+"""Seconds of a training, phase by phase, from its work and a device's rates."""
+
+import math
+
+from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.speed.calibration import Speed
+from kt_resources.compute.speed.flops import Run, Work, run_work
+from kt_resources.trainers.spec import Optimization
+
+
+def seconds_of(work: Work, speed: Speed, layers: int) -> float:
+    """Seconds of ``work`` at the rates of ``speed``; generation is the larger of its arithmetic and its steps."""
+    learning = work.block / speed.block_flops + work.weights / speed.weights_flops + work.head / speed.head_flops
+    other = work.dequantized / speed.dequantized_per_s + work.stepped / speed.stepped_per_s
+    return learning + other + work.decoded * layers * speed.decode_layer_s
+
+
+def run_of(training: Training, optimization: Optimization, num_rows: int, processes: int = 1) -> Run:
+    """How many rows, steps and passes ``optimization`` asks of ``num_rows`` rows; as transformers counts them."""
+    accumulated = optimization.gradient_accumulation_steps
+    batches = math.ceil(num_rows / (optimization.micro_batch_size * processes))
+    each_epoch = max(1, math.ceil(batches / accumulated))
+    steps = optimization.max_steps or math.ceil(each_epoch * optimization.num_epochs)
+    if training.objective.rollouts and not optimization.max_steps:
+        return _online_run(training, optimization, num_rows, processes)
+    passes = steps * min(accumulated, batches)
+    rows = min(steps * optimization.micro_batch_size * accumulated, steps * num_rows)
+    if not optimization.max_steps:
+        rows = min(rows, math.ceil(num_rows / processes * optimization.num_epochs))
+    return Run(rows=rows, steps=steps, passes=passes, evaluations=_evaluations(optimization, steps))
+
+
+def _online_run(training: Training, optimization: Optimization, num_rows: int, processes: int) -> Run:
+    """An epoch of an online objective asks every prompt ``num_generations`` times."""
+    size = optimization.micro_batch_size * optimization.gradient_accumulation_steps * processes
+    group = training.objective.rollouts.group if training.objective.rollouts else 1
+    steps = max(1, math.ceil(num_rows * group * optimization.num_epochs / size))
+    passes = steps * optimization.gradient_accumulation_steps
+    rows = passes * optimization.micro_batch_size
+    return Run(rows=rows, steps=steps, passes=passes, evaluations=_evaluations(optimization, steps))
+
+
+def _evaluations(optimization: Optimization, steps: int) -> int:
+    """The start model is judged too."""
+    return 1 + (math.ceil(steps / optimization.eval_steps) if optimization.eval_steps else optimization.num_evals)
+
+
+def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, float]:
+    """Seconds by phase, of one process."""
+    layers = training.shape.layers
+    work = run_work(training, run)
+    model_bytes = training.shape.parameters * training.shape.stored_bytes
+    return {
+        "imports": speed.imports_s,
+        "load": model_bytes / speed.bytes_per_s,
+        "train": seconds_of(work["train"], speed, layers),
+        "evaluate": seconds_of(work["evaluate"], speed, layers),
+        "save": 2 * model_bytes / speed.bytes_per_s,
+        "measure": 4 * model_bytes / speed.bytes_per_s,
+    }

@@ -1,0 +1,98 @@
+"""Seconds from counted work and given rates."""
+
+from typing import Any
+
+import pytest
+
+from kt_resources.compute.catalog import catalog
+from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
+from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.shape import published
+from kt_resources.compute.speed.calibration import MFU, Speed, stated_speed
+from kt_resources.compute.speed.flops import Run, Work, forward, learning
+from kt_resources.compute.speed.predict import predict_seconds, run_of, seconds_of
+from kt_resources.trainers.spec import Optimization
+
+SHAPE = published("llama-3.1-8b")
+LENGTHS = Lengths(longest=512, mean=256, scored=128, mean_scored=64, num_rows=1000, num_validation_rows=100)
+FULL = UpdateMemory(trained=SHAPE.parameters, all_weights=True, head=True)
+FROZEN = UpdateMemory(trained=0)
+SPEED = Speed(
+    block_flops=1e12,
+    weights_flops=1e12,
+    head_flops=1e12,
+    dequantized_per_s=1e9,
+    stepped_per_s=1e9,
+    decode_layer_s=0.001,
+    imports_s=10,
+    bytes_per_s=1e9,
+    source="given",
+)
+
+
+def training(**changes: Any) -> Training:
+    fields: dict[str, Any] = {"shape": SHAPE, "update": FROZEN, "objective": ObjectiveMemory(), "lengths": LENGTHS}
+    return Training(**fields | {"micro_batch": 2} | changes)
+
+
+def test_a_forward_pass_is_two_operations_a_weight_and_the_attention() -> None:
+    """Of 10 tokens in sequences of 256: 2 · 6.98e9 weights, and 4 · 32 · 4096 · 256 / 2 for causal attention."""
+    work = forward(training(), tokens=10, length=256, scored=4)
+    assert work.block == pytest.approx(10 * (2 * SHAPE.linear_parameters + 4 * 32 * 4096 * 256 / 2))
+    assert work.head == 2 * 4096 * 128_256 * 4
+
+
+def test_all_weights_cost_three_passes_and_an_adapter_two() -> None:
+    """Kaplan's 6 operations a weight and token, against 4 where frozen weights have no gradient."""
+    ahead = forward(training(), 10, 256, 0).block
+    assert learning(training(update=FULL), 10, 256, 0).weights == pytest.approx(ahead)
+    assert learning(training(update=FULL), 10, 256, 0).block == pytest.approx(2 * ahead)
+    assert learning(training(), 10, 256, 0).weights == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [({}, 2), ({"checkpointing": True}, 3), ({"objective": ObjectiveMemory(reference="start")}, 3)],
+    ids=["plain", "checkpointed", "reference"],
+)
+def test_passes_through_the_blocks(changes: dict[str, Any], passes: int) -> None:
+    ahead = forward(training(), 10, 256, 0).block
+    assert learning(training(**changes), 10, 256, 0).block == pytest.approx(passes * ahead)
+
+
+def test_seconds_are_work_over_rates() -> None:
+    """1e12 + 2e12 + 3e12 operations at 1e12 a second, 1e9 weights whole, 5 steps of 32 blocks of a millisecond."""
+    work = Work(block=1e12, weights=2e12, head=3e12, dequantized=1e9, decoded=5)
+    assert seconds_of(work, SPEED, layers=32) == pytest.approx(1 + 2 + 3 + 1 + 5 * 32 * 0.001)
+
+
+def test_steps_are_counted_as_transformers_counts_them() -> None:
+    """1000 rows in batches of 16 are 63; two of them a step, 32; two epochs, 64 steps over 2000 rows."""
+    run = run_of(training(), Optimization(micro_batch_size=16, gradient_accumulation_steps=2, num_epochs=2), 1000)
+    assert (run.steps, run.passes, run.rows, run.evaluations) == (64, 128, 2000, 6)
+
+
+def test_max_steps_wins_over_epochs() -> None:
+    run = run_of(training(), Optimization(micro_batch_size=8, max_steps=3, num_epochs=9), 1000)
+    assert (run.steps, run.rows) == (3, 24)
+
+
+def test_an_online_epoch_asks_every_prompt_as_often_as_its_group() -> None:
+    """1000 prompts × 8 completions in steps of 16: 500."""
+    online = training(objective=ObjectiveMemory(rollouts=Rollouts(completion=64, group=8)))
+    assert run_of(online, Optimization(micro_batch_size=16), 1000).steps == 500
+
+
+def test_generation_is_in_the_time_of_an_online_objective() -> None:
+    """10 passes of 64 tokens through 32 blocks of a millisecond: 20.5 s beside the learning."""
+    online = training(objective=ObjectiveMemory(rollouts=Rollouts(completion=64)))
+    run = Run(rows=160, steps=10, passes=10, evaluations=0)
+    with_decoding = predict_seconds(online, run, SPEED)["train"]
+    without = predict_seconds(online, run, SPEED.model_copy(update={"decode_layer_s": 0.0}))["train"]
+    assert with_decoding - without == pytest.approx(10 * 64 * 32 * 0.001)
+
+
+def test_a_named_device_is_its_data_sheet_times_the_stated_share() -> None:
+    speed = stated_speed(catalog()["a100-80gb"], SHAPE, "bf16")
+    assert speed.block_flops == pytest.approx(312e12 * MFU)
+    assert "312" in speed.source and "MFU" in speed.source

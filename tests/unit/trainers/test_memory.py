@@ -1,0 +1,62 @@
+"""Every strategy and objective in the words of the memory model; trained parameters against PEFT's own count."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kt_resources.compute.memory.shape import published, shape_of_folder
+from kt_resources.trainers.memory import objective_memory, update_memory
+from kt_resources.trainers.objectives import OBJECTIVES
+from kt_resources.trainers.updates import UPDATES
+
+SHAPE = published("smollm2-135m")
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_every_strategy_says_what_it_trains(name: str) -> None:
+    told = update_memory(UPDATES[name](type=name), SHAPE)
+    assert 0 < told.trained <= SHAPE.parameters
+    assert told.all_weights == (not UPDATES[name].has_adapter)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_says_what_it_holds(name: str) -> None:
+    told = objective_memory(OBJECTIVES[name]())
+    assert told.sequences == (2 if OBJECTIVES[name].rows == "preference_pairs" else 1)
+    assert (told.rollouts is not None) == (OBJECTIVES[name].rows == "prompts")
+
+
+def test_lora_trains_r_times_inputs_and_outputs_of_each_layer() -> None:
+    """16 · 30 · ((576+576)·2 + (576+192)·2 + (576+1536)·3) = 4,884,480."""
+    expected = 16 * 30 * ((576 + 576) * 2 + (576 + 192) * 2 + (576 + 1536) * 3)
+    assert update_memory(UPDATES["lora"](type="lora"), SHAPE).trained == expected == 4_884_480
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("lora", {}), ("lora", {"target_modules": "attention", "r": 4}), ("dora", {}), ("rslora", {"r": 8})],
+)
+def test_trained_parameters_are_what_peft_trains(name: str, options: dict[str, Any], tiny_model_dir: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from kt_resources.trainers.memory import INTENTS
+
+    update: Any = UPDATES[name](type=name, **options)
+    targets = list(INTENTS[update.target_modules])
+    config = LoraConfig(r=update.r, target_modules=targets, use_dora=name == "dora")
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_dir), config)
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert update_memory(update, shape_of_folder(tiny_model_dir)).trained == trained
+
+
+def test_reference_free_objectives_hold_no_reference() -> None:
+    held = {name: objective_memory(OBJECTIVES[name]()).reference for name in ("dpo", "ipo", "orpo", "cpo", "simpo")}
+    assert held == {"dpo": "start", "ipo": "start", "orpo": "none", "cpo": "none", "simpo": "none"}
+
+
+def test_grpo_holds_a_reference_only_under_a_kl() -> None:
+    grpo = OBJECTIVES["grpo"]
+    assert objective_memory(grpo()).reference == "none"
+    assert objective_memory(grpo(beta=0.1)).reference == "start"
