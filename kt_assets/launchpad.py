@@ -25,10 +25,12 @@ class Options(Strict):
     Attributes:
         rebuild: make it again although the same making is known.
         allow_unchecked: read parents that have not passed their contract; the manifest records it.
+        allow_oversize: train although the plan says that the device's memory does not suffice; likewise recorded.
     """
 
     rebuild: bool = False
     allow_unchecked: bool = False
+    allow_oversize: bool = False
 
 
 def launchpad_schema(config: Strict) -> dict[str, dg.Field]:

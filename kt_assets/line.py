@@ -13,6 +13,7 @@ from kt_assets.curation.assets import curated_examples, curation_config
 from kt_assets.evaluate.assets import evaluation_config, evaluation_report
 from kt_assets.merge.assets import merge_config, merged_model
 from kt_assets.mix.assets import prompts_config, rl_prompts, training_mix
+from kt_assets.plan.check import memory_check
 from kt_assets.quantize.assets import gguf_model, quantize_config
 from kt_assets.sources.assets import (
     BaseConfig,
@@ -63,6 +64,7 @@ class Line:
     @property
     def checks(self) -> list[dg.AssetChecksDefinition]:
         found = [contract_checks(stage) for stage in self.stages.values()]
+        found += [memory_check(stage, self.recipe.base_model) for stage in self.stages.values()]
         return [checks for checks in found if checks is not None]
 
     @property

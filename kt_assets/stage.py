@@ -22,6 +22,8 @@ from kt_resources.store.verdicts import require_passed
 from kt_resources.strict import Strict
 
 SHOWN = "run/metadata.json"
+OVERSIZE = "memory"
+"""What a manifest's ``overrides`` say of a training that ran although its plan did not fit."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Stage:
                     f"{self.asset}: the same making gave {known.data_version[:SHORT]} before; it is reused"
                 )
                 return known
-            made = make(Work(self, making, config, context))
+            made = make(Work(self, making, config, context, options))
             making.own_work_seconds = made.own_work_seconds
             (making.out / SHOWN).write_text(json.dumps(made.shown, indent=2))
             return store.commit(making, made.facts)
@@ -139,6 +141,7 @@ class Work:
     making: Making
     config: Any
     context: dg.AssetExecutionContext
+    options: Options = field(default_factory=Options)
 
     @property
     def out(self) -> Path:
@@ -196,8 +199,10 @@ def materialize_result(artifact: Artifact) -> dg.MaterializeResult:
             {k: f"{p.asset}@{p.data_version[:SHORT]}" for k, p in manifest.parents.items()}
         ),
     }
-    if manifest.overrides:
-        metadata["read although unchecked"] = ", ".join(manifest.overrides)
+    if unchecked := [name for name in manifest.overrides if name != OVERSIZE]:
+        metadata["read although unchecked"] = ", ".join(unchecked)
+    if OVERSIZE in manifest.overrides:
+        metadata["trained although it was not planned to fit"] = True
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.data_version))
 
 

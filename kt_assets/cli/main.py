@@ -1,6 +1,7 @@
 """The ``kt`` command: a thin face; all of it can be done from the Dagster UI."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,12 +21,30 @@ def run(
     select: Annotated[
         str | None, typer.Option(help="Only these assets, comma-separated, where they are stale.")
     ] = None,
+    allow_oversize: Annotated[
+        bool, typer.Option("--allow-oversize", help="Train although the plan says that memory does not suffice.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make what is new or changed of a line, with its checks, and show how far it is."""
     from kt_assets.cli.run import run_command
 
-    raise typer.Exit(run_command(line, select.split(",") if select else None, as_json))
+    raise typer.Exit(run_command(line, select.split(",") if select else None, allow_oversize, as_json))
+
+
+@app.command()
+def plan(
+    line: LineName = None,
+    device: Annotated[str | None, typer.Option(help="cpu, rtx4090, a100-80gb ...; default: what is at hand.")] = None,
+    model: Annotated[str | None, typer.Option(help="Plan as if the base model were of this published size.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="A price list of your own, YAML.")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Time this device anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What will run, with memory by part, time, disk and cost, stage by stage, before anything does."""
+    from kt_assets.cli.plan import plan_command
+
+    raise typer.Exit(plan_command(line, device, model, prices, calibrate, as_json))
 
 
 @app.command()

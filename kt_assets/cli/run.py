@@ -8,19 +8,28 @@ from rich.table import Table
 
 from kt_assets.cli.lines import find_line
 from kt_assets.cli.output import print_json
-from kt_assets.cli.runner import Outcome, failed_checks, new_run_id, run_stages
+from kt_assets.cli.runner import Outcome, RunConfig, failed_checks, new_run_id, run_stages
 from kt_assets.cli.view import RunView
+from kt_assets.launchpad import OPTIONS
 from kt_assets.line import Line
+from kt_assets.plan.base_shape import base_shape
+from kt_assets.plan.steps import is_training, require_line_fits
 from kt_assets.staleness import Stale, stale_stages
+from kt_resources.compute.devices import find_devices
 from kt_resources.errors import RecipeError
 from kt_resources.home import dagster_instance, ensure_home
+from kt_resources.recipes.recipe import BASE
 from kt_resources.store.store import SHORT, Store
 
 INTERRUPTED = 130
 
 
-def run_command(name: str | None, select: Sequence[str] | None, as_json: bool) -> int:
-    """Exit code 0 where everything is fresh at the end, 1 where something failed, 130 after Ctrl-C."""
+def run_command(name: str | None, select: Sequence[str] | None, allow_oversize: bool, as_json: bool) -> int:
+    """Exit code 0 where everything is fresh at the end, 1 where something failed, 130 after Ctrl-C.
+
+    Raises:
+        ComputeError: a training cannot fit, whatever its rows; nothing is queued then.
+    """
     line, home, console = find_line(name), ensure_home(), Console(stderr=True)
     store = Store(home.store)
     all_stale = stale_stages(line, store)
@@ -31,13 +40,27 @@ def run_command(name: str | None, select: Sequence[str] | None, as_json: bool) -
     console.print(f"[bold]{line.name}[/]: {line.recipe.description}")
     for absent, reason in line.absent.items():
         console.print(f"[dim]absent: {absent} ({reason})[/]")
+    if not allow_oversize:
+        require_line_fits(
+            line.stages,
+            list(stale),
+            store,
+            base_shape(line.stages[BASE], line.recipe.base_model, store),
+            find_devices(),
+        )
     from kt_assets.definitions import defs
 
     run_id, started = new_run_id(), time.monotonic()
     with dagster_instance(home) as instance, RunView(line, list(stale), store, instance, run_id):
-        outcome = run_stages(line, list(stale), defs, instance, run_id)
+        outcome = run_stages(line, list(stale), defs, instance, run_id, _options(line, list(stale), allow_oversize))
     _tell(console, line, outcome)
     return _end(line, store, all_stale, outcome, time.monotonic() - started, as_json)
+
+
+def _options(line: Line, names: Sequence[str], allow_oversize: bool) -> RunConfig:
+    """Run config of the named stages: the override of each training where it was asked for."""
+    chosen = [line.stages[name] for name in names if allow_oversize and is_training(line.stages[name])]
+    return {f"{stage.line}__{stage.name}": {"config": {OPTIONS: {"allow_oversize": True}}} for stage in chosen}
 
 
 def _selected(line: Line, stale: dict[str, Stale], select: Sequence[str] | None) -> dict[str, Stale]:

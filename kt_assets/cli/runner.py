@@ -4,12 +4,14 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
 from kt_assets.line import Line
 from kt_resources.store.store import Store
 
+RunConfig = dict[str, Any]
 PID_TAG = "kt/pid"
 INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 """How Dagster names a step that Ctrl-C or SIGTERM ended."""
@@ -35,9 +37,18 @@ def new_run_id() -> str:
 
 
 def run_stages(
-    line: Line, names: Sequence[str], definitions: dg.Definitions, instance: dg.DagsterInstance, run_id: str
+    line: Line,
+    names: Sequence[str],
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    ops: RunConfig,
 ) -> Outcome:
-    """Materialize the named stages and run their checks; what is made stays made whatever happens."""
+    """Materialize the named stages and run their checks; what is made stays made whatever happens.
+
+    Args:
+        ops: config of stages by op name, as the Launchpad would give it.
+    """
     close_dead_runs(instance)
     job = definitions.resolve_job_def(line.job_name)
     keys = [line.stages[name].key for name in names]
@@ -46,7 +57,7 @@ def run_stages(
             instance=instance,
             asset_selection=keys,
             run_id=run_id,
-            run_config=QUIET,
+            run_config=QUIET | {"ops": ops},
             raise_on_error=False,
             tags={PID_TAG: str(os.getpid())},
         )

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from kt_assets.evaluate.plots import curve_markdown
+from kt_assets.plan.steps import require_step_fits
 from kt_assets.stage import Made, Stage, Work
 from kt_assets.train.shown import answers_table, sample_prompts
 from kt_resources.recipes.recipe import Recipe, Step
@@ -63,6 +64,7 @@ def train_step(work: Work, trainer: Trainer) -> Made:
         companions={role: work.inputs[role].path("model") for role in config.objective.companions},
         sample_prompts=sample_prompts(validation, config.num_sample_prompts),
     )
+    require_step_fits(work, trainer.devices())
     result = trainer.train(spec, work.needs, work.context)
     facts = json.loads((work.out / "facts.json").read_text())
     speed = {name: result[name] for name in SPEED if name in result}

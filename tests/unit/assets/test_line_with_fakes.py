@@ -77,7 +77,8 @@ def test_every_asset_is_materialized_and_every_check_runs(made: tuple[Store, dg.
     assert result.success
     assert len(result.get_asset_materialization_events()) == len(tiny_line().stages)
     evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == sum(len(stage.contract.rules) for stage in tiny_line().stages.values() if stage.contract)
+    rules = sum(len(stage.contract.rules) for stage in tiny_line().stages.values() if stage.contract)
+    assert len(evaluations) == rules + len(tiny_line().recipe.training)  # whether each training fits
     assert [e.check_name for e in evaluations if not e.passed and e.severity == dg.AssetCheckSeverity.ERROR] == []
 
 

@@ -1,0 +1,97 @@
+"""Where a stage's predicted time comes from: its own past, this device's calibration, or a data sheet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kt_resources.compute.catalog import catalog_entry
+from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.speed.calibration import Speed, stated_speed
+from kt_resources.compute.speed.predict import predict_seconds, run_of
+from kt_resources.store.store import Artifact
+from kt_resources.trainers.fitting import Place
+from kt_resources.trainers.spec import Optimization
+
+UNKNOWN_ROWS = 1000
+"""Rows that are assumed where a step trains by epochs and its rows are not made yet."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Predicted seconds, by phase where they are known, and what they rest on."""
+
+    by_phase: Mapping[str, float]
+    source: str
+
+    @property
+    def total(self) -> float:
+        return sum(self.by_phase.values())
+
+
+def stage_seconds(past: Artifact) -> Seconds:
+    """What the stage took the last time; its inputs may have changed since."""
+    return Seconds({"all": past.manifest.seconds}, "last time")
+
+
+@dataclass
+class SpeedSource:
+    """Rates of devices: stated for those of the catalog, measured (``measure``) for those at hand.
+
+    Attributes:
+        measure: calibrates a device at hand for a place; None leaves its times unknown.
+    """
+
+    measure: Callable[[Place], Speed] | None = None
+    _known: dict[tuple[str, str, str], Speed | None] = field(default_factory=dict)
+
+    def speed(self, place: Place) -> Speed | None:
+        """The rates at ``place``, asked for once."""
+        key = (place.device.id, place.device.name, place.precision)
+        if key not in self._known:
+            self._known[key] = self._find(place)
+        return self._known[key]
+
+    def _find(self, place: Place) -> Speed | None:
+        entry = catalog_entry(place.device)
+        if entry is not None:
+            return stated_speed(entry[1], place.shape, place.precision)
+        return self.measure(place) if self.measure else None
+
+    def training(
+        self, training: Training, optimization: Optimization, place: Place, past: Artifact | None
+    ) -> Seconds | None:
+        """Seconds of a training: at the rate of its own last run on such a device, else at the device's rates."""
+        processes = place.needs.devices
+        run = run_of(training, optimization, place.lengths.num_rows or UNKNOWN_ROWS, processes)
+        if (known := _past_seconds(training, run.rows, place, past)) is not None:
+            return known
+        speed = self.speed(place)
+        if speed is None:
+            return None
+        assumed = "" if place.lengths.num_rows or optimization.max_steps else f"; {UNKNOWN_ROWS} rows assumed"
+        return Seconds(predict_seconds(training, run, speed), speed.source + assumed)
+
+
+def _past_seconds(training: Training, rows: float, place: Place, past: Artifact | None) -> Seconds | None:
+    """The last run's phases, training scaled by tokens; None where it ran otherwise (device, precision, axes)."""
+    facts: dict[str, Any] = past.manifest.facts if past else {}
+    seconds, compute = facts.get("seconds"), facts.get("compute", {})
+    if not seconds or not facts.get("tokens"):
+        return None
+    same = compute.get("device_kind") == place.device.kind and facts.get("precision") == place.precision
+    named = any(place.device.name in told for told in compute.get("devices", []))
+    if not (same and named and _same_axes(training, past)):
+        return None
+    length = training.lengths.mean + (training.objective.rollouts.completion if training.objective.rollouts else 0)
+    tokens = rows * training.objective.sequences * length
+    scaled = dict(seconds) | {"train": seconds["train"] * tokens / facts["tokens"]}
+    return Seconds(scaled, "its last run")
+
+
+def _same_axes(training: Training, past: Artifact | None) -> bool:
+    """Whether the last run trained as many numbers with the same kind of batch."""
+    config: dict[str, Any] = past.manifest.config if past else {}
+    optimization = config.get("optimization", {})
+    same_batch = optimization.get("micro_batch_size") == training.micro_batch
+    rank = config.get("update", {}).get("r", 0)
+    return same_batch and (training.update.all_weights or rank == training.update.rank)

