@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: run setup setup-dev test lint types ui matrix bench-trainers bench-overhead claims clean
+.PHONY: run setup setup-dev test lint types ui matrix bench-trainers bench-overhead claims plan-benchmark clean
 
 run: setup
 	$(BIN)/kt run
@@ -49,6 +49,9 @@ bench-overhead: setup
 
 claims: setup
 	$(BIN)/python -m benchmarks.claims $(BENCH_ARGS)
+
+plan-benchmark: setup-dev
+	$(BIN)/python -m benchmarks.plan
 
 clean:
 	rm -rf build *.egg-info
