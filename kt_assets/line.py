@@ -33,10 +33,11 @@ from kt_assets.synthetic.assets import (
     synthetic_config,
     synthetic_examples,
 )
+from kt_assets.synthetic.replay import replay_examples
 from kt_assets.train.assets import step_config, step_model
 from kt_resources.compute.needs import Needs
 from kt_resources.contracts.contract import Contract
-from kt_resources.recipes.data import SYNTHETIC, OnPolicy
+from kt_resources.recipes.data import REPLAY, SYNTHETIC, OnPolicy
 from kt_resources.recipes.recipe import BASE, Recipe, Step
 from kt_resources.strict import Strict
 
@@ -157,6 +158,14 @@ def _add_data(line: Line) -> None:
         parents = {"curated": "curated_examples", "evaluation": "eval_tasks", "teacher": BASE}
         config = synthetic_config(recipe)
         line.add("synthetic_examples", synthetic_examples, config, parents, "synthetic_examples", Needs())
+    _add_replay(line)
+
+
+def _add_replay(line: Line) -> None:
+    """The rows against forgetting, where the recipe asks for them: a mend that most lines do without."""
+    if line.recipe.data.replay is not None:
+        parents = {"base": BASE, "evaluation": "eval_tasks"}
+        line.add("replay_examples", replay_examples, line.recipe.data.replay, parents, "replay_examples", Needs())
 
 
 def _add_dataset(line: Line, name: str) -> None:
@@ -170,6 +179,8 @@ def _add_dataset(line: Line, name: str) -> None:
         parents = {"curated": "curated_examples", "base": BASE}
         if SYNTHETIC in dataset.weights:
             parents["synthetic"] = "synthetic_examples"
+        if REPLAY in dataset.weights:
+            parents["replay"] = "replay_examples"
         line.add(name, training_mix, dataset, parents, "training_mix")
     elif dataset.type == "on_policy_pairs":
         parents = {"curated": "curated_examples", "policy": _model(recipe, dataset.policy)}

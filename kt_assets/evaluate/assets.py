@@ -54,6 +54,7 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
         models=evaluated_models(work),
         tasks_dir=tasks.path("tasks"),
         general_text=tasks.path("general_text.txt"),
+        ability_dir=tasks.path("general_ability"),
         examples=worked_examples(work),
         config=Evaluation(**{name: getattr(work.config, name) for name in Evaluation.model_fields}),
     )

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kt_assets.evaluate.report import ReportData
 from kt_assets.stage import Stage
-from kt_resources.store.manifest import Manifest
+from kt_resources.store.manifest import Manifest, host_facts
 from kt_resources.store.store import Artifact, Store
 from kt_resources.store.tables import read_rows
 from kt_resources.store.verdicts import read_verdict
@@ -44,13 +45,22 @@ def report_data(stage: Stage, store: Store, folder: Path) -> ReportData:
         num_examples=getattr(getattr(stage.config, "few_shot", None), "num_examples", 0),
         samples=read_rows(folder / "samples.parquet"),
         num_samples=getattr(stage.config, "num_samples", 6),
+        steps=[_step(here, artifact.manifest) for here, artifact in made if here.room == "train"],
         curves={here.name: curve for here, artifact in made if (curve := _curve(artifact))},
         curation=_curation(made),
         checks=list(_checks(made, store)),
         timings=[_timing(here, artifact.manifest) for here, artifact in made],
         artifacts=[_artifact_row(here, artifact.manifest) for here, artifact in made],
+        recipe=_recipe(stage),
         gguf=_gguf(made),
+        made=_made_on(),
     )
+
+
+def _step(stage: Stage, manifest: Manifest) -> dict[str, Any]:
+    facts = manifest.facts
+    axes = {"objective": facts["objective"], "update": facts["update"]}
+    return {"asset": stage.name, **axes, "start": stage.parents["start"].name, "facts": facts}
 
 
 def _curve(artifact: Artifact) -> list[dict[str, Any]]:
@@ -97,6 +107,17 @@ def _artifact_row(stage: Stage, manifest: Manifest) -> dict[str, Any]:
         "parents": [parent.name for parent in stage.parents.values()],
         "size_mb": sum(file.size for file in manifest.files.values()) / 1e6,
     }
+
+
+def _recipe(stage: Stage) -> str:
+    """What a person wrote, as it stands now."""
+    file = stage.folder / "recipe.yaml" if stage.folder else None
+    return file.read_text(encoding="utf-8") if file and file.is_file() else ""
+
+
+def _made_on() -> str:
+    host = host_facts()
+    return f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {host['system']} {host['machine']}."
 
 
 def _gguf(made: Iterable[tuple[Stage, Artifact]]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def make_mix(work: Work) -> Made:
     """Sample, tokenize, mask and split; the metadata shows which tokens are trained."""
     config: Mix = work.config
     tokenizer = load_tokenizer(work.inputs["base"].path("model"))
-    tables = [work.inputs[name] for name in ("curated", "synthetic") if name in work.inputs]
+    tables = [work.inputs[name] for name in ("curated", "synthetic", "replay") if name in work.inputs]
     rows = [row for artifact in tables for row in read_rows(artifact.path("examples.parquet"))]
     mix = build_mix(rows, config, tokenizer)
     write_rows(work.out / "train.parquet", mix.train, "tokenized")

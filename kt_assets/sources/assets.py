@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from kt_assets.evaluate.general_ability import write_probe
 from kt_assets.evaluate.general_text import LICENCE, general_text
 from kt_assets.evaluate.tasks import write_tasks
 from kt_assets.markdown import cell_text
@@ -168,7 +169,7 @@ def keep_bad_rows(work: Work, bad: Sequence[BadRow]) -> dict[str, int]:
 
 
 def eval_tasks(stage: Stage) -> dg.AssetsDefinition:
-    """The held-out tasks, as a folder that lm-eval runs, and general text for perplexity."""
+    """The held-out tasks, as a folder that lm-eval runs; general text and a probe of general ability."""
 
     @dg.asset(**stage.arguments())
     def tasks(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
@@ -178,13 +179,14 @@ def eval_tasks(stage: Stage) -> dg.AssetsDefinition:
 
 
 def make_tasks(work: Work) -> Made:
-    """Write ``tasks/<family>/``, ``items.parquet``, ``general_text.txt`` and ``facts.json``."""
+    """Write ``tasks/<family>/``, ``items.parquet``, ``general_text.txt``, ``general_ability/`` and ``facts.json``."""
     config: EvalConfig = work.config
     bad: list[BadRow] = []
     rows, told = held_out_items(work, bad)
     counts = write_tasks(rows, config.verifier, work.out / "tasks", config.max_new_tokens)
     write_rows(work.out / "items.parquet", rows, "example")
     (work.out / "general_text.txt").write_text(general_text(), encoding="utf-8")
+    write_probe(work.out / "general_ability")
     facts = items_facts(rows, config.verifier)
     write_json(work.out / "facts.json", facts)
     told |= {"items_by_family": counts, "general_text": LICENCE} | keep_bad_rows(work, bad)

@@ -110,14 +110,20 @@ class EngineLM(LM):
         self.on_progress(done + len(group), total)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Log-likelihood of each continuation after its context, and whether it is what greedy decoding would say."""
+        """Log-likelihood of each continuation after its context, and whether it is what greedy decoding would say.
+
+        Choices of one token after the same context, one request after the other, are read from the same logits.
+        """
         results = []
+        read: list[int] = []
         for done, request in enumerate(requests, start=1):
             context, continuation = request.args
             head = self.encode(context) or [self._prefix()]
             tokens = self.encode(context + continuation) if context else [*head, *self.encode(continuation)]
             targets = tokens[len(head) :]
-            logits = self.engine.logits(tokens[:-1])[len(head) - 1 :]
+            if tokens[:-1] != read:
+                read, all_logits = tokens[:-1], self.engine.logits(tokens[:-1])
+            logits = all_logits[len(head) - 1 :]
             is_greedy = logits.argmax(axis=1).tolist() == targets
             results.append((float(log_softmax_at(logits, targets).sum()), is_greedy))
             self.on_progress(done, len(requests))

@@ -23,6 +23,22 @@ class Perplexity(Strict):
     max_words: int = Field(default=800, ge=200)
 
 
+class Forgetting(Strict):
+    """What the shipped model may lose of what the base model could: two gates that every line has.
+
+    Replay is the mend: general rows in the mix (a source of chat answers with a weight of its own).
+
+    Attributes:
+        max_perplexity_ratio: perplexity a word on general text, over the base model's; null asks nothing.
+        max_ability_drop: share of the general-ability probe's items by which it may fall; null asks nothing.
+        severity: ``error`` keeps the line from being promoted, ``warn`` is shown.
+    """
+
+    max_perplexity_ratio: float | None = Field(default=1.2, ge=1)
+    max_ability_drop: float | None = Field(default=0.1, ge=0, le=1)
+    severity: Severity = "warn"
+
+
 class FewShot(Strict):
     """The base model asked a second time, after worked examples and leniently read: what prompting alone would give.
 
@@ -54,7 +70,7 @@ class Gate(Strict):
 
     Attributes:
         metric: ``accuracy``, ``lenient_accuracy``, either with ``/<family>``, ``word_perplexity``,
-            ``token_perplexity`` or ``stops``.
+            ``token_perplexity``, ``general_ability`` or ``stops``.
         model: a model of the line by its asset (``gguf_model``) or step (``grpo``).
         baseline: the model that ``min_gain`` compares with, or what needs no training: ``majority_answer`` (always
             the family's commonest answer), ``lenient_base`` (the base model's answers, leniently read),
@@ -62,6 +78,7 @@ class Gate(Strict):
         min, max: bounds on the model's own value.
         min_gain: by how much the model is better than the baseline, at least; for a perplexity, by how much it fell
             (-2 lets it rise by 2).
+        max_ratio: a perplexity over the baseline's, at most (1.1 lets it rise by a tenth).
         bound: ``value`` compares the measured figure, ``low`` the worse end of its interval: surer, and stricter.
         severity: ``error`` keeps the line from being promoted, ``warn`` is shown.
     """
@@ -73,15 +90,19 @@ class Gate(Strict):
     min: float | None = None
     max: float | None = None
     min_gain: float | None = None
+    max_ratio: float | None = None
     bound: Literal["value", "low"] = "value"
     severity: Severity = "error"
 
     @model_validator(mode="after")
     def _says_what_it_asks(self) -> "Gate":
-        if self.min is None and self.max is None and self.min_gain is None:
-            raise ValueError(f"gate {self.name} asks nothing: give min, max or min_gain")
-        if (self.min_gain is None) != (self.baseline is None):
-            raise ValueError(f"gate {self.name}: min_gain and baseline come together")
+        compares = self.min_gain is not None or self.max_ratio is not None
+        if self.min is None and self.max is None and not compares:
+            raise ValueError(f"gate {self.name} asks nothing: give min, max, min_gain or max_ratio")
+        if compares != (self.baseline is not None):
+            raise ValueError(f"gate {self.name}: baseline comes with min_gain or max_ratio, and they with it")
+        if self.max_ratio is not None and not self.metric.endswith("perplexity"):
+            raise ValueError(f"gate {self.name}: max_ratio is for a perplexity; give min_gain for {self.metric}")
         return self
 
 
@@ -104,6 +125,8 @@ class Evaluation(Strict):
     engine: Literal["auto", "llama_cpp", "transformers"] = "auto"
     perplexity: Perplexity = Perplexity()
     few_shot: FewShot = FewShot()
+    general_ability: bool = Field(default=True, description="ask the probe of general ability, 100 short sentences")
+    forgetting: Forgetting = Forgetting()
     bootstrap: Bootstrap = Bootstrap()
     gates: Annotated[tuple[Gate, ...], Field(max_length=100)] = ()
     num_samples: int = Field(

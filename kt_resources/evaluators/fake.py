@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from typing import Any
 
 from kt_resources.compute.needs import Needs
@@ -17,17 +18,23 @@ class FakeEvaluator:
 
     Args:
         accuracy: share of right answers by asset (``few_shot_base`` among them); 0.5 where it is not given.
+        forgot: share of the probe's items that a model no longer knows, by asset, and by which its perplexity rose.
     """
 
-    def __init__(self, accuracy: dict[str, float] | None = None) -> None:
-        self.accuracy = accuracy or {}
+    def __init__(self, accuracy: dict[str, float] | None = None, forgot: dict[str, float] | None = None) -> None:
+        self.accuracy, self.forgot = accuracy or {}, forgot or {}
         self.calls: list[EvaluateSpec] = []
 
     def evaluate(self, spec: EvaluateSpec, needs: Needs, context: Any = None) -> dict[str, Any]:
         """As :meth:`kt_resources.evaluators.protocol.Evaluator.evaluate`, without a model."""
         self.calls.append(spec)
         measured = [
-            {"items": self._items(spec, model), "few_shot": self._few_shot(spec, model), "general": self._general(spec)}
+            {
+                "items": self._items(spec, model),
+                "few_shot": self._few_shot(spec, model),
+                "ability": self._ability(spec, model),
+                "general": self._general(spec, model),
+            }
             for model in spec.models
         ]
         results = results_of(spec.models, measured, spec.config)
@@ -64,8 +71,14 @@ class FakeEvaluator:
             "num_tokens": 1 + len(answer),
         }
 
-    @staticmethod
-    def _general(spec: EvaluateSpec) -> dict[str, list[float]] | None:
+    def _ability(self, spec: EvaluateSpec, model: EvaluatedModel) -> dict[str, float] | None:
+        if spec.ability_dir is None or not spec.config.general_ability:
+            return None
+        num_forgotten = round(100 * self.forgot.get(model.asset, 0.0))
+        return {f"{index:03d}": float(index >= num_forgotten) for index in range(100)}
+
+    def _general(self, spec: EvaluateSpec, model: EvaluatedModel) -> dict[str, list[float]] | None:
         if spec.general_text is None or not spec.config.perplexity.enabled:
             return None
-        return {"nll": [300.0, 330.0], "tokens": [100, 100], "words": [70, 70]}
+        rise = math.log1p(self.forgot.get(model.asset, 0.0))
+        return {"nll": [300.0 + 70 * rise, 330.0 + 70 * rise], "tokens": [100, 100], "words": [70, 70]}

@@ -6,12 +6,12 @@ from typing import Any
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.bootstrap import (
     Metric,
-    Passages,
     majority_scores,
     mean_interval,
     paired_difference,
     perplexity_drop,
     perplexity_interval,
+    perplexity_ratio,
 )
 from kt_resources.evaluators.config import Bootstrap
 from kt_resources.evaluators.gates import FEW_SHOT_BASE, MAJORITY, UNTRAINED, find_model
@@ -22,17 +22,26 @@ Items = Sequence[Mapping[str, Any]]
 COLUMNS = {"accuracy": "score", "lenient_accuracy": "lenient_score", "stops": "stopped"}
 """The metrics that are means over items: of which column."""
 
+ABILITY = "general_ability"
+"""The metric of the probe: the share of its items where the right words are the likeliest."""
 
-def model_metrics(items: Items, general: Passages | None, options: Bootstrap) -> dict[str, Metric]:
-    """``accuracy``, ``lenient_accuracy``, both by ``/<family>``, ``stops`` and, with general text, two perplexities.
+
+def model_metrics(seen: Mapping[str, Any], options: Bootstrap) -> dict[str, Metric]:
+    """``accuracy``, ``lenient_accuracy``, both by ``/<family>``, ``stops``; where asked, :data:`ABILITY`, perplexities.
 
     ``accuracy`` is the mean score over all items, ``lenient_accuracy`` that of the same answers leniently read
     (:mod:`kt_resources.verifiers.lenient`); ``stops`` the share of answers that the model ended itself.
+
+    Args:
+        seen: ``items`` and, where they were asked, ``ability`` (item id → score) and ``general`` (columns of passages).
     """
+    items, general = seen["items"], seen.get("general")
     families = sorted({item["family"] for item in items})
     names = ["accuracy", *(f"accuracy/{family}" for family in families), "lenient_accuracy"]
     names += [*(f"lenient_accuracy/{family}" for family in families), "stops"]
     metrics = {name: mean_interval(item_scores(items, name), options) for name in names}
+    if seen.get("ability"):
+        metrics[ABILITY] = mean_interval(list(seen["ability"].values()), options)
     if general:
         for unit in ("word", "token"):
             counts = [int(count) for count in general[f"{unit}s"]]
@@ -89,16 +98,27 @@ class Gains:
         Raises:
             EvaluateError: one of the two was not evaluated.
         """
-        one = self._seen(metric, model)
         if metric.endswith("perplexity"):
-            other = self._seen(metric, baseline)
-            unit = f"{metric.removesuffix('_perplexity')}s"
-            return perplexity_drop(other["general"], one["general"], unit, self.options)
+            return self._perplexities(perplexity_drop, metric, model, baseline)
+        one = self._seen(metric, model)
+        if metric == ABILITY:
+            known, before = one["ability"], self._seen(metric, baseline)["ability"]
+            items = sorted(known)
+            return paired_difference([known[i] for i in items], [before[i] for i in items], self.options)
         if baseline in UNTRAINED:
             other_items = untrained_items(baseline, self.measured[self.models[0]["asset"]])
         else:
             other_items = self._seen(metric, baseline)["items"]
         return paired_difference(item_scores(one["items"], metric), item_scores(other_items, metric), self.options)
+
+    def ratio(self, metric: str, model: str, baseline: str) -> Metric:
+        """A perplexity of ``model`` over that of ``baseline`` (asset or step); 1 is unchanged, more is forgotten."""
+        return self._perplexities(perplexity_ratio, metric, model, baseline)
+
+    def _perplexities(self, compare: Any, metric: str, model: str, baseline: str) -> Metric:
+        unit = f"{metric.removesuffix('_perplexity')}s"
+        texts = [self._seen(metric, name)["general"] for name in (baseline, model)]
+        return compare(*texts, unit, self.options)
 
     def _seen(self, metric: str, name: str) -> Mapping[str, Any]:
         return self.measured[find_model(self.models, name, metric)["asset"]]

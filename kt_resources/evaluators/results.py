@@ -8,14 +8,14 @@ from typing import Any
 from kt_resources.compute.program import write_json
 from kt_resources.evaluators.bootstrap import mean_interval
 from kt_resources.evaluators.config import Bootstrap, Evaluation
-from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED, judge_gates
-from kt_resources.evaluators.metrics import Gains, item_scores, model_metrics, untrained_items
+from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED, forgetting_gates, judge_gates
+from kt_resources.evaluators.metrics import ABILITY, Gains, item_scores, model_metrics, untrained_items
 from kt_resources.evaluators.spec import EvaluatedModel
 from kt_resources.store.fingerprint import hash_json
 
 Measured = Mapping[str, Any]
-"""What was seen of one model: ``items`` (rows), ``general`` (columns, or None); of the first one also ``few_shot``
-(rows like ``items``, asked after worked examples) where there were examples."""
+"""What was seen of one model: ``items`` (rows); as far as asked ``general`` (columns), ``ability`` (item id → score)
+and, of the first one, ``few_shot`` (rows like ``items``, asked after worked examples)."""
 
 SAMPLE_COLUMNS = (
     "model",
@@ -43,17 +43,18 @@ def results_of(models: Sequence[EvaluatedModel], measured: Sequence[Measured], c
     """
     rows: list[dict[str, Any]] = []
     for model, seen in zip(models, measured, strict=True):
-        metrics = model_metrics(seen["items"], seen["general"], config.bootstrap)
+        metrics = model_metrics(seen, config.bootstrap)
         named = model.model_dump(mode="json", include={"asset", "step", "data_version", "made_from"})
         rows.append({**named, "metrics": metrics})
     by_asset = {model.asset: seen for model, seen in zip(models, measured, strict=True)}
     gains = Gains(rows, by_asset, config.bootstrap)
     untrained = baselines(measured[0], config.bootstrap)
+    gates = [*config.gates, *forgetting_gates(config, rows[0]["asset"], shipped_model(rows))]
     results = {
         "models": [{**row, "metrics": _plain(row["metrics"])} for row in rows],
         "comparisons": comparisons(rows, gains, [name for name in UNTRAINED if name in untrained]),
         "baselines": untrained,
-        "gates": [verdict.model_dump() for verdict in judge_gates(config.gates, rows, gains)],
+        "gates": [verdict.model_dump() for verdict in judge_gates(gates, rows, gains)],
     }
     return {**results, "facts": facts(results, measured, gains)}
 
@@ -128,9 +129,10 @@ def shipped_facts(results: Mapping[str, Any], gains: Gains) -> dict[str, Any]:
     if {"merged_model", "gguf_model"} <= by_asset.keys():
         change = gains("accuracy", "gguf_model", "merged_model")
         row |= {"gguf_minus_merged": change.value, "gguf_minus_merged_low": change.low}
-    perplexities = [model["metrics"].get("word_perplexity", {}).get("value") for model in (shipped, base)]
-    if all(perplexities):
-        row["perplexity_ratio_to_base"] = perplexities[0] / perplexities[1]
+    if "word_perplexity" in shipped["metrics"]:
+        row["perplexity_ratio_to_base"] = gains.ratio("word_perplexity", shipped["asset"], base["asset"]).value
+    if ABILITY in shipped["metrics"]:
+        row["general_ability_change"] = gains(ABILITY, shipped["asset"], base["asset"]).value
     return row
 
 

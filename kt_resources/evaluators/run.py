@@ -12,6 +12,7 @@ from typing import Any
 from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.answers import AnswerCache
+from kt_resources.evaluators.metrics import ABILITY
 from kt_resources.evaluators.passages import count_words, passages
 from kt_resources.evaluators.results import results_of, sample_rows, write_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
@@ -38,7 +39,15 @@ def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
     return {**results["facts"], "timings": timings}
 
 
-SHARES = {"answers": (0.0, 0.5), "answers after examples": (0.5, 0.4), "general text": (0.9, 0.09)}
+ASKED = {"num_items", "max_new_tokens", "engine", "perplexity", "general_ability"}
+"""The options that change what a model is asked."""
+
+SHARES = {
+    "answers": (0.0, 0.5),
+    "answers after examples": (0.5, 0.4),
+    "general ability": (0.9, 0.04),
+    "general text": (0.94, 0.05),
+}
 """Kinds of work on one model: where each begins and how much of the whole it is."""
 
 
@@ -72,10 +81,11 @@ def task_names(spec: EvaluateSpec) -> list[str]:
 
 def evaluation_key(spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str]) -> str:
     """What a model's answers depend on: itself, how it is asked, and what."""
-    files = [file for name in tasks for file in sorted((spec.tasks_dir / name).iterdir()) if file.is_file()]
+    folders = [*(spec.tasks_dir / name for name in tasks), *([spec.ability_dir] if spec.ability_dir else [])]
+    files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
     asked = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in files}
     text = file_sha256(spec.general_text) if spec.general_text else ""
-    options = spec.config.model_dump(mode="json", include={"num_items", "max_new_tokens", "engine", "perplexity"})
+    options = spec.config.model_dump(mode="json", include=ASKED)
     examples = {task: [example.id for example in found] for task, found in examples_for(spec, model).items()}
     return hash_json([model.asset, model.data_version, asked, text, options, examples])[:24]
 
@@ -109,6 +119,8 @@ def evaluate_model(
         lm.on_progress = lambda done, total: told("answers after examples", done, total)
         few_shot = answer_items(lm, spec, tasks, examples) if examples else None
         answered = time.monotonic()
+        lm.on_progress = lambda done, total: told("general ability", done, total)
+        ability = probe_ability(lm, spec)
         lm.on_progress = lambda done, total: told("general text", done, total)
         general = score_text(lm, spec)
     took = {
@@ -117,7 +129,7 @@ def evaluate_model(
         "general_s": round(time.monotonic() - answered, 2),
         "answer_tokens": sum(item["num_tokens"] for item in [*items, *(few_shot or [])]),
     }
-    return {"items": items, "few_shot": few_shot, "general": general, "took": took}
+    return {"items": items, "few_shot": few_shot, "ability": ability, "general": general, "took": took}
 
 
 @contextlib.contextmanager
@@ -192,6 +204,18 @@ def item_of(lm: Any, task: str, sample: Mapping[str, Any], max_new_tokens: int) 
         "stopped": answer.stopped,
         "num_tokens": answer.num_tokens,
     }
+
+
+def probe_ability(lm: Any, spec: EvaluateSpec) -> dict[str, float] | None:
+    """Item id → 1 where the right words are the likeliest, without a chat template; None where it is not asked for."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    if spec.ability_dir is None or not spec.config.general_ability:
+        return None
+    loaded = TaskManager(include_path=str(spec.ability_dir), include_defaults=False).load([ABILITY])
+    samples = lm_eval.evaluate(lm, task_dict=loaded, bootstrap_iters=0)["samples"][ABILITY]
+    return {sample["doc"]["id"]: float(sample["acc"]) for sample in samples}
 
 
 def score_text(lm: Any, spec: EvaluateSpec) -> dict[str, list[float]] | None:

@@ -42,6 +42,7 @@ class EvaluateSpec(ProgramSpec):
     Attributes:
         models: the first is what the others are compared with (the base model).
         tasks_dir: folder of lm-eval tasks, one a family (see ``kt_assets.evaluate.tasks``).
+        ability_dir: folder of the lm-eval task ``general_ability``; it is not asked without it.
         general_text: a text file for perplexity; none is measured without it.
         examples: by task, what the first model is asked after, a second time; it is asked once where there are none.
     """
@@ -49,5 +50,6 @@ class EvaluateSpec(ProgramSpec):
     models: tuple[EvaluatedModel, ...] = Field(min_length=1)
     tasks_dir: Path
     general_text: Path | None = None
+    ability_dir: Path | None = None
     examples: dict[str, tuple[Example, ...]] = {}
     config: Evaluation = Evaluation()

@@ -23,6 +23,9 @@ Seed = Annotated[int, Field(ge=0, le=4000)]
 SYNTHETIC = "synthetic"
 """The name under which a mix weighs the synthetic examples."""
 
+REPLAY = "replay"
+"""The name under which a mix weighs the base model's own answers to everyday requests."""
+
 ANSWER_INSTRUCTION = "End with #### and the answer."
 """The system message of generated tasks, the same in training and evaluation."""
 
@@ -219,11 +222,24 @@ class Synthetic(Strict):
     engine: Engine = "auto"
 
 
+class Replay(Strict):
+    """The base model's own answers to everyday requests, as rows named ``replay`` for a mix: against forgetting.
+
+    Attributes:
+        num_prompts: how many of the 100 requests are asked.
+        sampling: temperature and length of the answers; one that does not end is not kept.
+    """
+
+    num_prompts: int = Field(default=100, ge=1, le=100)
+    sampling: Sampling = Sampling(temperature=0.0, max_new_tokens=96)
+    engine: Engine = "auto"
+
+
 class Mix(Strict):
     """Curated and synthetic rows mixed by weight for supervised fine-tuning.
 
     Attributes:
-        weights: share of each source (``synthetic`` among them) of the rows.
+        weights: share of each source (``synthetic`` and ``replay`` among them) of the rows.
         num_rows: rows in all, validation included; None takes all rows of the heaviest source, and of the others
             what their weights ask beside it. A source that runs short is told, and not made up for.
         validation_fraction: share of the prompts held out.
@@ -327,12 +343,13 @@ class Data(Strict):
     sources: list[Source] = Field(min_length=1)
     curation: Curation = Curation()
     synthetic: Synthetic | None = None
+    replay: Replay | None = None
 
     @model_validator(mode="after")
     def _names_and_seeds_are_distinct(self) -> "Data":
         counts = Counter(source.name for source in self.sources)
-        if SYNTHETIC in counts:
-            raise ValueError(f"a source may not be called {SYNTHETIC!r}: the mix gives that name to synthetic examples")
+        for name in {SYNTHETIC, REPLAY} & counts.keys():
+            raise ValueError(f"a source may not be called {name!r}: the mix gives that name to {name} examples")
         if repeated := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"source names must be distinct; given more than once: {', '.join(repeated)}")
         if shared := shared_seeds(generated_tasks(self)):

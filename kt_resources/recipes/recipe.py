@@ -12,6 +12,7 @@ from kt_resources.mergers.methods import MergeMethod, problem_with_inputs
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.recipes.base_model import BaseModelSource
 from kt_resources.recipes.data import (
+    REPLAY,
     SYNTHETIC,
     Data,
     Dataset,
@@ -250,9 +251,13 @@ class Recipe(Strict):
         steps, sources = {step.name for step in self.training}, {source.name for source in self.data.sources}
         for name, dataset in self.datasets.items():
             for source in source_names(dataset):
-                if source not in sources | {SYNTHETIC}:
+                if source not in sources | {SYNTHETIC, REPLAY}:
                     words = f"{source!r} is no source; there are {', '.join(sorted(sources | {SYNTHETIC}))}"
                     yield Problem(("datasets", name), words)
+                elif source == REPLAY and self.data.replay is None:
+                    yield Problem(
+                        ("datasets", name), "it weighs replay, but there is no data.replay: write `replay: {}` there"
+                    )
             if isinstance(dataset, OnPolicy) and dataset.policy not in steps | {BASE}:
                 words = f"policy {dataset.policy!r} is no step; there are {', '.join(sorted(steps))}"
                 yield Problem(("datasets", name, "policy"), words)

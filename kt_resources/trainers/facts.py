@@ -11,6 +11,9 @@ class Facts(Strict):
         steps: optimizer steps trained; ``best_step`` is the one whose weights were kept.
         start_eval_loss, final_eval_loss: held-out loss of the start model and of the kept weights.
         start_eval_reward, final_eval_reward: likewise the mean reward of greedy answers, where a verifier scores.
+        start_preference_accuracy, final_preference_accuracy: likewise the share of held-out pairs whose better answer
+            is likelier than the worse one; None without pairs.
+        preference_gain: their difference on the same pairs, ``preference_gain_low`` and ``_high`` its 95 % interval.
         tokenizer_identical: ``tokenizer.json`` is the start's, byte for byte.
         chat_template_identical: as the tokenizer resolves it.
         eos_token_id_identical: in config, generation config and tokenizer.
@@ -35,6 +38,12 @@ class Facts(Strict):
     final_eval_loss: float | None = None
     start_eval_reward: float | None = None
     final_eval_reward: float | None = None
+    start_preference_accuracy: float | None = None
+    final_preference_accuracy: float | None = None
+    preference_gain: float | None = None
+    preference_gain_low: float | None = None
+    preference_gain_high: float | None = None
+    num_held_out_pairs: int | None = None
     tokenizer_identical: bool
     chat_template_identical: bool
     eos_token_id_identical: bool

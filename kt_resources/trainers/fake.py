@@ -11,6 +11,7 @@ from kt_resources.compute.fake import EIGHT_OF_80_GB
 from kt_resources.compute.needs import Needs
 from kt_resources.compute.program import write_json
 from kt_resources.trainers.facts import Facts
+from kt_resources.trainers.preference import accuracy_facts
 from kt_resources.trainers.saving import copy_all_but_weights, save_trained_rows
 from kt_resources.trainers.spec import TrainSpec
 
@@ -76,10 +77,11 @@ class FakeTrainer:
         axes = {"objective": spec.objective.type, "update": spec.update.type, "num_trained_rows": num_rows}
         reward = {"start_eval_reward": 0.2, "final_eval_reward": 0.4, "start_eval_loss": None, "final_eval_loss": None}
         figures = reward if spec.objective.needs_verifier else {}
+        preference = accuracy_facts([-1.0, 1.0], [1.0, 1.0]) if spec.objective.rows == "preference_pairs" else {}
         adapter = (
             {} if spec.update.has_adapter else {"adapter_merged_max_logit_diff": None, "adapter_merged_mean_kl": None}
         )
-        return Facts(**{**HEALTHY.model_dump(), **axes, **figures, **adapter, **self.facts}).model_dump()
+        return Facts(**{**HEALTHY.model_dump(), **axes, **figures, **preference, **adapter, **self.facts}).model_dump()
 
 
 def _row_ids(file: Path) -> list[str]:

@@ -278,6 +278,7 @@ def _trained_logits(spec: TrainSpec, trainer: Any) -> "list[torch.Tensor] | None
 
 def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
     from kt_resources.trainers.measure import Probes, measure
+    from kt_resources.trainers.preference import preference_facts
 
     figures = trained.kept["metrics"]
     probes = Probes(_probe_prompts(spec), spec.sample_tokens, trained.logits or None)
@@ -292,6 +293,7 @@ def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
         start_eval_reward=trained.start.get("eval_reward"),
         final_eval_reward=figures.get("eval_reward"),
         **measure(spec.model_dir, spec.out_dir, probes),
+        **preference_facts(spec.model_dir, spec.out_dir / "model", spec.validation_file),
     )
     return facts.model_dump()
 

@@ -6,10 +6,12 @@ it may try several answers at once; so it is fit for a baseline that others must
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from kt_resources.errors import GenerationError
-from kt_resources.verifiers.base import MAX_ANSWER_CHARS, Row, Score, VerifierConfig, extract_answer
+from kt_resources.verifiers.base import MAX_ANSWER_CHARS, Row, Score, VerifierConfig, extract_answer, with_marker
+from kt_resources.verifiers.code import Code
+from kt_resources.verifiers.weighted import Weighted
 
 NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?")
 MARKED = re.compile(r"\*\*(.+?)\*\*|\\boxed\{(.+?)\}|`([^`]+)`|\$([^$]+)\$", re.DOTALL)
@@ -40,7 +42,15 @@ def readings(completion: str, marker: str | None, known: Collection[str] = ()) -
 
 
 def lenient_verifier(config: VerifierConfig, known: Collection[str] = ()) -> Score:
-    """``verify(completion, row)``: the best score of any of the completion's :func:`readings`, in [0, 1]."""
+    """``verify(completion, row)``: the best score of any of the completion's :func:`readings`, in [0, 1].
+
+    Of several weighted verifiers each reads leniently by itself. Programs are read as they are: the verifier looks for
+    them in any form already, and each reading would be a run.
+    """
+    if isinstance(config, Weighted):
+        return _weighted([(part.weight, lenient_verifier(part.verifier, known)) for part in config.parts])
+    if isinstance(config, Code):
+        return with_marker(config.scorer(), None)
     score = config.scorer()
 
     def verify(completion: str, row: Row) -> float:
@@ -52,6 +62,11 @@ def lenient_verifier(config: VerifierConfig, known: Collection[str] = ()) -> Sco
         return best
 
     return verify
+
+
+def _weighted(parts: Sequence[tuple[float, Score]]) -> Score:
+    total = sum(weight for weight, _ in parts)
+    return lambda completion, row: sum(weight * verify(completion, row) for weight, verify in parts) / total
 
 
 def _score_or_zero(score: Score, reading: str, row: Row) -> float:

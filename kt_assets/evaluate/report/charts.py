@@ -4,6 +4,7 @@ Words and numbers stand beside them in HTML, so that they keep their size on any
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -12,19 +13,24 @@ from kt_assets.evaluate.report.data import Row
 WIDTH, HEIGHT = 300.0, 100.0
 
 
-def interval(metric: Row, top: float, mark: float | None = None) -> Markup:
-    """A dot at ``value`` on a line from ``low`` to ``high``, on a scale from 0 to ``top``.
+class Scale(NamedTuple):
+    """A scale from ``low`` to ``high``, with a dashed upright at ``mark`` (none where None)."""
 
-    Args:
-        mark: where a dashed upright stands (a baseline); none where None.
-    """
+    low: float
+    high: float
+    mark: float | None = None
 
-    def place(value: float) -> str:
-        return f"{100 * min(max(value / top, 0), 1):.2f}%"
+    def place(self, value: float) -> str:
+        """Where ``value`` stands, in percent of the width; what lies beyond an end stands at that end."""
+        return f"{100 * min(max((value - self.low) / (self.high - self.low), 0), 1):.2f}%"
 
+
+def interval(metric: Row, scale: Scale) -> Markup:
+    """A dot at ``value`` on a line from ``low`` to ``high``."""
+    place = scale.place
     parts = [f'<line class="grid" x1="{x}%" x2="{x}%" y1="0" y2="100%"/>' for x in (0, 25, 50, 75, 100)]
-    if mark is not None:
-        parts.append(f'<line class="mark" x1="{place(mark)}" x2="{place(mark)}" y1="0" y2="100%"/>')
+    if scale.mark is not None:
+        parts.append(f'<line class="mark" x1="{place(scale.mark)}" x2="{place(scale.mark)}" y1="0" y2="100%"/>')
     low, high = place(metric["low"]), place(metric["high"])
     parts.append(f'<line class="range" x1="{low}" x2="{high}" y1="50%" y2="50%"/>')
     parts.append(f'<circle class="dot" cx="{place(metric["value"])}" cy="50%" r="5"/>')

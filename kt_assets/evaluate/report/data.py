@@ -7,8 +7,8 @@ from typing import Any
 Row = Mapping[str, Any]
 
 UNTRAINED = {
-    "few_shot_base": "base, after examples",
-    "lenient_base": "base, read leniently",
+    "lenient_base": "base, lenient",
+    "few_shot_base": "base + examples",
     "majority_answer": "commonest answer",
 }
 """What needs no training, as a person reads it: both answers of the base model count in whatever form they come."""
@@ -19,7 +19,7 @@ class ReportData:
     """The content of one report. Only ``line`` and ``models`` must be there; a section without content is left out.
 
     Attributes:
-        models: rows ``asset, step, data_version, metrics`` (name → ``value, low, high, n``); the first is the base,
+        models: rows ``asset, step, data_version, made_from, metrics`` (name → ``value, low, high, n``); base first,
             ``gguf_model`` (else the last) is what ships.
         comparisons: rows ``model, baseline, metric, value, low, high, n``: paired gains over the base.
         baselines: name of :data:`UNTRAINED`, alone or with ``/<family>`` → ``value, low, high, n``.
@@ -28,6 +28,7 @@ class ReportData:
         samples: rows ``model, task, id, question, completion, answer, score, stopped``.
         num_samples: how many held-out prompts are shown with every model's answer.
         seed: of the choice of these prompts.
+        steps: rows ``asset, objective, update, start`` (asset) and ``facts`` of each training step.
         curves: asset → rows ``step`` and any of ``loss, eval_loss, reward, kl, completion_length``.
         curation: ``raw`` and ``kept`` (rows), ``removed`` (reason → rows).
         checks: rows ``asset, name, passed, severity`` and, if known, ``observed``.
@@ -47,6 +48,7 @@ class ReportData:
     samples: Sequence[Row] = ()
     num_samples: int = 6
     seed: int = 0
+    steps: Sequence[Row] = ()
     curves: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     curation: Row = field(default_factory=dict)
     checks: Sequence[Row] = ()

@@ -4,10 +4,13 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kt_assets.evaluate.plots import curve_charts
-from kt_assets.evaluate.report import charts, lineage
+from kt_assets.evaluate.report import lineage
 from kt_assets.evaluate.report.data import UNTRAINED, ReportData, Row
+from kt_assets.evaluate.report.panels import accuracy_panels, gain_panel, kept_panels, rival_rows
+from kt_assets.evaluate.report.training import training
+from kt_assets.evaluate.report.words import percent
 
+FEW_SHOT = "few_shot_base"
 MAX_ANSWER_CHARS = 280
 
 
@@ -16,9 +19,11 @@ def view(data: ReportData) -> dict[str, Any]:
     return {
         "data": data,
         "headline": headline(data),
-        "panels": panels(data),
+        "panels": accuracy_panels(data),
+        "gains": gain_panel(data),
+        "kept": kept_panels(data),
         "metric_names": metric_names(data.models),
-        "curves": curve_plots(data.curves),
+        "training": training(data),
         "funnel": funnel(data.curation),
         "samples": sample_cards(data),
         "check_counts": check_counts(data.checks),
@@ -46,80 +51,26 @@ def headline(data: ReportData) -> dict[str, Any]:
         "best": best,
         "gain": gain,
         "sure": sure,
+        "told": told(rivals, data.num_examples),
     }
 
 
-def rival_rows(data: ReportData, name: str) -> list[dict[str, Any]]:
-    """What needs no training, measured by ``name`` (``accuracy`` or ``accuracy/<family>``): ``name, label, metric``."""
-    rows = [{"name": data.base["asset"], "label": data.base["step"], "metric": data.base["metrics"].get(name)}]
-    for baseline, label in UNTRAINED.items():
-        metric = data.baselines.get(name.replace("accuracy", baseline, 1))
-        rows.append({"name": baseline, "label": label, "metric": metric})
-    return [row for row in rows if row["metric"]]
-
-
-def families(models: Sequence[Row]) -> list[str]:
-    """The families that any model was asked, in the order of their names."""
-    parts = (name.partition("/") for model in models for name in model["metrics"])
-    return sorted({family for metric, _, family in parts if metric == "accuracy" and family})
-
-
-def panels(data: ReportData) -> list[dict[str, Any]]:
-    """One panel for all items and one a family: ``untrained`` and ``trained`` rows on one common scale.
-
-    ``mark`` is the best of what needs no training, the bar that training has to pass.
-    """
-    names = ["accuracy", *(f"accuracy/{family}" for family in families(data.models))]
-    untrained = {name: rival_rows(data, name) for name in names}
-    trained = {name: [model for model in data.models[1:] if name in model["metrics"]] for name in names}
-    highs = [row["metric"]["high"] for rows in untrained.values() for row in rows]
-    top = charts.scale_top([*highs, *(m["metrics"][name]["high"] for name in names for m in trained[name])])
-    found = []
-    for name in names:
-        mark = max((row["metric"]["value"] for row in untrained[name]), default=None)
-
-        def drawn(label: str, metric: Row, shipped: bool = False, mark: float | None = mark) -> dict[str, Any]:
-            svg = charts.interval(metric, top, mark)
-            return {"label": label, "metric": metric, "svg": svg, "shipped": shipped}
-
-        found.append(
-            {
-                "title": "All held-out items" if name == "accuracy" else name.split("/", 1)[1],
-                "untrained": [drawn(row["label"], row["metric"]) for row in untrained[name]],
-                "trained": [drawn(m["step"], m["metrics"][name], m is data.shipped) for m in trained[name]],
-                "top": top,
-                "mark": mark,
-            }
-        )
-    return found
+def told(rivals: Sequence[Row], num_examples: int) -> str:
+    """Everything that needs no training in one sentence, with its figures."""
+    words = {
+        "lenient_base": "its answers counted in whatever form",
+        "few_shot_base": f"after {num_examples} worked examples, counted likewise",
+        "majority_answer": "always the commonest answer of the family",
+    }
+    parts = (f"{words.get(row['name'], 'the base model')} {percent(row['metric']['value'])} %" for row in rivals)
+    sentence = "; ".join(parts) if len(rivals) > 1 else ""
+    return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
 def metric_names(models: Sequence[Row]) -> list[str]:
     """The metrics of any model that the table shows, in the order in which they were measured."""
     measured = dict.fromkeys(name for model in models for name in model["metrics"])
     return [name for name in measured if not name.startswith(("lenient_accuracy/", "token_"))]
-
-
-def curve_plots(curves: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """A chart for each training step and each quantity that it logged at least twice."""
-    return [
-        {"asset": asset, "title": title, **curve_plot(lines)}
-        for asset, rows in curves.items()
-        for title, lines in curve_charts(rows).items()
-    ]
-
-
-def curve_plot(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Any]:
-    """One chart: its drawing, the least and greatest value, the first and last step, where each line ends."""
-    steps = [step for line in lines.values() for step in line[0]]
-    values = [value for line in lines.values() for value in line[1]]
-    return {
-        "svg": charts.curve([list(zip(*line, strict=True)) for line in lines.values()]),
-        "low": min(values),
-        "high": max(values),
-        "last": {name: line[1][-1] for name, line in lines.items()},
-        "steps": (min(steps), max(steps)),
-    }
 
 
 def funnel(curation: Row) -> list[dict[str, Any]]:
@@ -139,7 +90,8 @@ def sample_cards(data: ReportData) -> list[dict[str, Any]]:
     for row in data.samples:
         by_item.setdefault((row["task"], row["id"]), {})[row["model"]] = row
     chosen = choose(by_item, data.shipped["asset"], data.num_samples, data.seed)
-    steps = {model["asset"]: model["step"] for model in data.models}
+    base, *others = ((model["asset"], model["step"]) for model in data.models)
+    steps = dict([base, (FEW_SHOT, UNTRAINED[FEW_SHOT]), *others])
     cards = []
     for task, key in chosen:
         answers = [by_item[task, key][asset] for asset in steps if asset in by_item[task, key]]

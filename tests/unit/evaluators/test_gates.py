@@ -4,8 +4,8 @@ from pydantic import ValidationError
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.bootstrap import Metric
 from kt_resources.evaluators.config import Bootstrap, Evaluation, Gate
-from kt_resources.evaluators.gates import judge_gates
-from kt_resources.evaluators.metrics import Gains
+from kt_resources.evaluators.gates import forgetting_gates, judge_gates
+from kt_resources.evaluators.metrics import Gains, model_metrics
 
 MODELS = [
     {"asset": "base_model", "step": "base", "metrics": {"accuracy": Metric(value=0.1, low=0.05, high=0.2, n=40)}},
@@ -13,12 +13,20 @@ MODELS = [
 ]
 
 
-def gain_of(value: float):
-    return lambda metric, model, baseline: Metric(value=value, low=value - 0.1, high=value + 0.1, n=40)
+class Said:
+    """Says that every gain, and every ratio, is ``value``."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, metric: str, model: str, baseline: str) -> Metric:
+        return Metric(value=self.value, low=self.value - 0.1, high=self.value + 0.1, n=40)
+
+    ratio = __call__
 
 
 def passed(gate: Gate, gain: float = 0.3) -> bool:
-    (verdict,) = judge_gates([gate], MODELS, gain_of(gain))
+    (verdict,) = judge_gates([gate], MODELS, Said(gain))
     return verdict.passed
 
 
@@ -43,7 +51,7 @@ def test_a_gate_passes_at_its_bound_and_fails_beyond_it(gate: Gate, expected: bo
 
 
 def test_what_was_seen_is_told_with_the_interval():
-    (verdict,) = judge_gates([Gate(name="g", min=0.9, severity="warn")], MODELS, gain_of(0))
+    (verdict,) = judge_gates([Gate(name="g", min=0.9, severity="warn")], MODELS, Said(0))
     assert verdict.severity == "warn"
     assert verdict.observed == "gguf_model accuracy 0.400 [0.300, 0.500] on 40; asked ≥ 0.9"
 
@@ -54,7 +62,17 @@ def test_a_gate_on_what_was_not_measured_is_refused(changes: dict):
         passed(Gate(**{"name": "g", "min": 0.1, **changes}))
 
 
-@pytest.mark.parametrize("wrong", [{}, {"min_gain": 0.1}, {"baseline": "base", "min": 0.1}, {"minimum": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"min_gain": 0.1},
+        {"baseline": "base", "min": 0.1},
+        {"minimum": 1},
+        {"max_ratio": 1.1},
+        {"baseline": "base", "max_ratio": 1.1},
+    ],
+)
 def test_a_gate_that_asks_nothing_or_half_is_refused(wrong: dict):
     with pytest.raises(ValidationError):
         Gate(name="g", **wrong)
@@ -108,3 +126,40 @@ def test_a_gate_on_examples_that_were_not_asked_after_is_refused():
     gains = Gains(MODELS, {"base_model": seen([1.0]), "gguf_model": seen([1.0])}, Bootstrap())
     with pytest.raises(EvaluateError, match="there is no few_shot_base"):
         passed_with(gains, baseline="few_shot_base", min_gain=0.1)
+
+
+def forgot(nll: float = 20.0, num_known: int = 4) -> dict:
+    return seen([1.0], nll) | {"ability": {str(item): float(item < num_known) for item in range(4)}}
+
+
+def judged_forgetting(tuned: dict, **asked) -> dict[str, bool]:
+    measured = {"base_model": forgot(), "gguf_model": tuned}
+    models = [row | {"metrics": model_metrics(measured[row["asset"]], Bootstrap())} for row in MODELS]
+    config = Evaluation(forgetting=asked)
+    gates = forgetting_gates(config, "base_model", models[1])
+    return {v.name: v.passed for v in judge_gates(gates, models, Gains(models, measured, Bootstrap()))}
+
+
+@pytest.mark.parametrize(
+    ("tuned", "asked", "expected"),
+    [
+        (forgot(), {}, {"general_text_kept": True, "general_ability_kept": True}),
+        # exp(22/10) / exp(20/10) = 1.22, above 1.2; exp(21.5/10 - 2) = 1.16, below.
+        (forgot(nll=22.0), {}, {"general_text_kept": False, "general_ability_kept": True}),
+        (forgot(nll=21.5), {}, {"general_text_kept": True, "general_ability_kept": True}),
+        (forgot(nll=21.5), {"max_perplexity_ratio": 1.1}, {"general_text_kept": False, "general_ability_kept": True}),
+        # 3 of 4 known, where the base knew 4: a drop of 0.25.
+        (forgot(num_known=3), {}, {"general_text_kept": True, "general_ability_kept": False}),
+        (forgot(num_known=3), {"max_ability_drop": 0.25}, {"general_text_kept": True, "general_ability_kept": True}),
+        (forgot(num_known=0, nll=90.0), {"max_ability_drop": None, "max_perplexity_ratio": None}, {}),
+    ],
+)
+def test_what_the_shipped_model_forgot_is_gated_in_every_line(tuned: dict, asked: dict, expected: dict):
+    assert judged_forgetting(tuned, **asked) == expected
+
+
+def test_a_gate_of_the_recipes_own_takes_the_place_of_the_default():
+    config = Evaluation(gates=[{"name": "general_text_kept", "metric": "word_perplexity", "max": 100}])
+    shipped = {"asset": "gguf_model", "metrics": model_metrics(forgot(), Bootstrap())}
+    assert [gate.name for gate in forgetting_gates(config, "base_model", shipped)] == ["general_ability_kept"]
+    assert forgetting_gates(Evaluation(), "gguf_model", shipped) == []  # the base itself has nothing to forget

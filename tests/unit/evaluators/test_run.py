@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from kt_assets.evaluate.general_ability import probe_items, write_probe
 from kt_assets.evaluate.tasks import write_tasks
 from kt_resources.compute.needs import Needs
 from kt_resources.compute.program import Progress
@@ -43,6 +44,7 @@ EXAMPLES = tuple(
 
 def spec_for(folder: Path, model: Path, **config) -> EvaluateSpec:
     write_tasks(held_out(), Exact(type="exact"), folder / "tasks", 64)
+    write_probe(folder / "general_ability")
     (folder / "general.txt").write_text(f"{TEXT}\n\n{TEXT}\n")
     models = tuple(
         EvaluatedModel(asset=f"{step}_model", step=step, data_version=step, path=model, tokenizer_dir=model)
@@ -54,6 +56,7 @@ def spec_for(folder: Path, model: Path, **config) -> EvaluateSpec:
         models=models,
         tasks_dir=folder / "tasks",
         general_text=folder / "general.txt",
+        ability_dir=folder / "general_ability",
         examples={"gcd": EXAMPLES},
         config=Evaluation(**{"max_new_tokens": 6, "batch_size": 2, **config}),
     )
@@ -92,6 +95,14 @@ def test_facts_say_that_all_were_asked_the_same(done):
     assert row["all_models_evaluated"] is row["same_items_for_all"] is row["same_prompts_for_all"] is True
     assert row["shipped_gain"] == 0.0
     assert row["perplexity_ratio_to_base"] == pytest.approx(1.0)
+    assert row["general_ability_change"] == 0.0
+
+
+def test_a_random_model_guesses_in_the_probe_of_general_ability(done):
+    # A quarter of 100 by chance, with a standard error of 0.043.
+    ability = read_results(done.out_dir)["models"][0]["metrics"]["general_ability"]
+    assert ability["n"] == len(probe_items())
+    assert 0.1 < ability["value"] < 0.4
 
 
 def test_the_prompt_is_the_models_own_template(done):
@@ -191,6 +202,7 @@ def test_a_limit_takes_the_first_items(tiny_model_dir, tmp_path):
         "lenient_accuracy",
         "lenient_accuracy/gcd",
         "stops",
+        "general_ability",
     }
 
 
@@ -269,6 +281,30 @@ def test_loglikelihood_is_the_sum_over_the_continuation(tiny_model_dir, tmp_path
         assert rolling == pytest.approx(from_empty, abs=1e-3)
     finally:
         engine.close()
+
+
+class Bigrams:
+    """Says ``b`` after ``a`` and, a little less likely, ``c``; counts how often it is asked for logits."""
+
+    asked = 0
+
+    def logits(self, token_ids):
+        import numpy as np
+
+        self.asked += 1
+        logits = np.zeros((len(token_ids), 256), dtype=np.float32)
+        logits[:, ord("b")], logits[:, ord("c")] = 2.0, 1.0
+        return logits
+
+
+def test_choices_of_one_token_are_read_from_the_same_logits(tmp_path):
+    engine = Bigrams()
+    lm = EngineLM(engine, Letters(), AnswerCache(tmp_path / "a.jsonl"), 2)
+    choices = [type("R", (), {"args": ("aaa", choice)})() for choice in ("b", "c", "d", "bb")]
+    (b, greedy), (c, _), (d, _), (bb, _) = lm.loglikelihood(choices)
+    assert (b - c, c - d, greedy) == (pytest.approx(1.0), pytest.approx(1.0), True)
+    assert bb == pytest.approx(2 * b)
+    assert engine.asked == 2  # after "aaa" once for three choices, and after "aaab"
 
 
 def test_the_fake_writes_what_the_real_one_writes(tmp_path, done):

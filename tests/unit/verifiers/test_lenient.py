@@ -1,8 +1,18 @@
 """Lenient reading: what counts as right in whatever form it comes, and what does not."""
 
 import pytest
+from pydantic import TypeAdapter
 
-from kt_resources.verifiers import Exact, JsonSchema, Numeric, Python, ReasoningGym, build_verifier, lenient_verifier
+from kt_resources.verifiers import (
+    Exact,
+    JsonSchema,
+    Numeric,
+    Python,
+    ReasoningGym,
+    Verifier,
+    build_verifier,
+    lenient_verifier,
+)
 from kt_resources.verifiers.lenient import readings
 
 SUM = {"id": "1", "answer": "1234", "verification": '{"dataset": "chain_sum", "entry": {"answer": "1234"}}'}
@@ -65,3 +75,12 @@ def test_a_persons_function_that_chokes_on_a_reading_scores_it_0(tmp_path) -> No
 
 def test_endless_output_is_not_read() -> None:
     assert readings("7 " * 100_000, "####") == []
+
+
+def test_each_of_several_verifiers_reads_leniently_by_itself() -> None:
+    """The number is found in the sentence (weight 3 of 4), the marker that the form asks for is not there."""
+    form = {"type": "format", "markers": ["####"]}
+    parts = [{"weight": 3, "verifier": {"type": "numeric"}}, {"weight": 1, "verifier": form}]
+    config = TypeAdapter(Verifier).validate_python({"type": "weighted", "parts": parts})
+    assert build_verifier(config)("It makes 1234.", SUM) == 0.0
+    assert lenient_verifier(config)("It makes 1234.", SUM) == 0.75

@@ -68,7 +68,8 @@ def measured() -> tuple[list[EvaluatedModel], list[dict]]:
         names = {"asset": asset, "step": asset.removesuffix("_model"), "data_version": f"{asset[:4]}c0ffee"}
         made_from = PARENTS[asset]
         models.append(EvaluatedModel(**names, path=".", tokenizer_dir=".", made_from=made_from))
-        seen.append({"items": items(asset, rate), "general": general(1 + 0.02 * index)})
+        known = {f"{item:03d}": float(item % 13 > index // 2) for item in range(100)}
+        seen.append({"items": items(asset, rate), "general": general(1 + 0.02 * index), "ability": known})
     seen[0]["few_shot"] = items("few_shot_base", FEW_SHOT)
     return models, seen
 
@@ -86,6 +87,20 @@ def curve(num: int, kind: str) -> list[dict]:
             row["eval_loss"] = 0.5 + 1.7 * math.exp(-step / (num / 4))
         rows.append(row)
     return rows
+
+
+def steps() -> list[dict]:
+    sft = {"steps": 90, "num_trained_rows": 720, "start_eval_loss": 2.21, "final_eval_loss": 0.5}
+    pairs = {"steps": 30, "num_trained_rows": 96, "start_eval_loss": 0.693, "final_eval_loss": 0.61}
+    pairs |= {"start_preference_accuracy": 0.58, "final_preference_accuracy": 0.71, "preference_gain": 0.13}
+    pairs |= {"preference_gain_low": 0.04, "preference_gain_high": 0.22, "num_held_out_pairs": 60}
+    reward = {"steps": 24, "num_trained_rows": 48, "start_eval_reward": 0.3, "final_eval_reward": 0.52}
+    told = (
+        ("sft_model", "sft", "base_model", sft),
+        ("preference_model", "dpo", "sft_model", pairs),
+        ("grpo_model", "grpo", "preference_model", reward),
+    )
+    return [{"asset": a, "objective": o, "update": "lora", "start": start, "facts": f} for a, o, start, f in told]
 
 
 def checks() -> list[dict]:
@@ -115,6 +130,7 @@ def made_up_report(**changes) -> ReportData:
             {"name": "gains_over_base", "passed": True, "severity": "error", "observed": "made up: +0.44, asked ≥ 0.1"}
         ],
         "samples": samples,
+        "steps": steps(),
         "curves": {
             "sft_model": curve(90, "sft"),
             "preference_model": curve(30, "dpo"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kt_assets.evaluate.report import ReportData, render_report, report_json
-from kt_assets.evaluate.report.render import duration, figure, interval, percent, size
+from kt_assets.evaluate.report.words import duration, figure, interval, percent, size
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \" ' & {{ 7 * 7 }}"
 
@@ -60,6 +60,7 @@ def test_every_section_is_there_and_every_tag_is_closed():
     assert sections(text) == [
         "accuracy",
         "answers",
+        "kept",
         "training",
         "curation",
         "checks",
@@ -105,6 +106,9 @@ def test_names_and_recipes_are_inert_too():
 def test_only_models_are_needed():
     data = made_up_report()
     text = render_report(ReportData(line="small", models=data.models[:1]))
+    assert sections(text) == ["accuracy", "kept"]
+    metrics = {"accuracy": data.models[0]["metrics"]["accuracy"]}
+    text = render_report(ReportData(line="small", models=[{**data.models[0], "metrics": metrics}]))
     assert sections(text) == ["accuracy"]
     assert "the base model" not in text
 
@@ -152,5 +156,6 @@ def test_figures_are_short():
     ]
     assert [duration(x) for x in (4.24, 200, 3900)] == ["4.2 s", "3 min 20 s", "1 h 05 min"]
     assert [size(x) for x in (0.0123, 100.34, 1234.0)] == ["12.3 kB", "100.3 MB", "1.23 GB"]
+    assert interval({"low": -0.1, "high": 0.25}, "gain") == "−10 to +25"
     assert interval({"low": 0.1, "high": 0.25}, "accuracy") == "10 to 25\N{NO-BREAK SPACE}%"
     assert interval({"low": 10.0, "high": 12.5}, "word_perplexity") == "10 to 12.5"

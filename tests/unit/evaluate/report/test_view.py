@@ -2,10 +2,12 @@ from itertools import pairwise
 
 import pytest
 
-from kt_assets.evaluate.report.charts import curve, interval, scale_top, thinned
+from kt_assets.evaluate.report.charts import Scale, curve, interval, scale_top, thinned
 from kt_assets.evaluate.report.data import ReportData
 from kt_assets.evaluate.report.lineage import direct_parents, num_lanes, ordered, rails
-from kt_assets.evaluate.report.view import alike, choose, costs, funnel, headline, panels
+from kt_assets.evaluate.report.panels import accuracy_panels, gain_panel, kept_panels
+from kt_assets.evaluate.report.training import training
+from kt_assets.evaluate.report.view import alike, choose, costs, funnel, headline, sample_cards
 from kt_resources.errors import EvaluateError
 
 
@@ -95,10 +97,12 @@ def test_artifacts_that_make_each_other_are_refused():
 
 
 def test_an_interval_is_placed_in_percent_of_the_scale():
-    svg = interval({"value": 0.25, "low": 0.1, "high": 0.4}, top=0.5, mark=0.05)
+    svg = interval({"value": 0.25, "low": 0.1, "high": 0.4}, Scale(0, 0.5, 0.05))
     assert 'cx="50.00%"' in svg
     assert 'x1="20.00%" x2="80.00%"' in svg
     assert 'class="mark" x1="10.00%"' in svg
+    around_zero = interval({"value": 0.1, "low": -0.1, "high": 0.9}, Scale(-0.2, 0.2, 0))
+    assert 'cx="75.00%"' in around_zero and 'x1="25.00%" x2="100.00%"' in around_zero
 
 
 def test_the_scale_holds_every_value():
@@ -137,12 +141,75 @@ def test_the_headline_compares_with_the_best_of_what_needs_no_training():
     ]
     found = headline(ReportData("l", models, comparisons=gains, baselines=baselines))
     assert (found["best"]["name"], found["gain"]["value"], found["sure"]) == ("majority_answer", 0.3, True)
-    (panel,) = panels(ReportData("l", models, baselines=baselines))
-    assert [row["label"] for row in panel["untrained"]] == [
-        "base",
-        "base, after examples",
-        "base, read leniently",
-        "commonest answer",
+    assert "always the commonest answer of the family 30 %" in found["told"]
+    (panel,) = accuracy_panels(ReportData("l", models, baselines=baselines))
+    without, trained = panel["groups"]
+    labels = ["base", "base, lenient", "base + examples", "commonest answer"]
+    assert ([row["label"] for row in without["rows"]], without["untrained"]) == (labels, True)
+    # The best of what needs no training, 30 of 60 % (the top of the scale): the upright stands in the middle.
+    assert all('class="mark" x1="50.00%"' in row["svg"] for row in (*without["rows"], *trained["rows"]))
+    assert [(row["label"], row["text"], row["shipped"]) for row in trained["rows"]] == [("gguf", "60 %", True)]
+
+
+def measured(value: float, low: float | None = None, high: float | None = None) -> dict:
+    return {"value": value, "low": value if low is None else low, "high": value if high is None else high, "n": 100}
+
+
+CHAIN = [
+    {"asset": "base_model", "step": "base", "made_from": [], "metrics": {"general_ability": measured(0.8)}},
+    {
+        "asset": "sft_model",
+        "step": "sft",
+        "made_from": ["base_model", "training_mix"],
+        "metrics": {"general_ability": measured(0.6, 0.5, 0.7)},
+    },
+]
+
+
+def test_a_model_stands_against_what_it_was_made_from_around_zero():
+    gain = {"model": "sft_model", "metric": "accuracy", **measured(0.1, -0.05, 0.2)}
+    rows = [{**gain, "baseline": name} for name in ("base_model", "majority_answer")]
+    panel = gain_panel(ReportData("l", CHAIN, comparisons=rows))
+    (row,) = panel["groups"][0]["rows"]
+    assert (row["label"], row["text"]) == ("sft − base", "+10")
+    assert panel["ticks"] == ["−20", "0", "+20 points"]
+    assert gain_panel(ReportData("l", CHAIN)) is None
+
+
+def test_what_was_kept_has_the_base_as_its_upright():
+    (panel,) = kept_panels(ReportData("l", CHAIN))
+    assert panel["title"] == "General ability"
+    base, trained = panel["groups"]
+    assert [row["text"] for row in (*base["rows"], *trained["rows"])] == ["80 %", "60 %"]
+    assert 'class="mark" x1="80.00%"' in trained["rows"][0]["svg"]
+
+
+def test_a_step_shows_its_figures_before_and_after_and_its_paired_gain():
+    facts = {"num_trained_rows": 1200, "steps": 40, "start_eval_loss": 0.693, "final_eval_loss": 0.5}
+    facts |= {"start_preference_accuracy": 0.5, "final_preference_accuracy": 0.75, "num_held_out_pairs": 20}
+    facts |= {"preference_gain": 0.25, "preference_gain_low": 0.05, "preference_gain_high": 0.45}
+    step = {"asset": "dpo_model", "objective": "dpo", "update": "lora", "start": "sft_model", "facts": facts}
+    gain = {"model": "dpo_model", "baseline": "sft_model", "metric": "accuracy", **measured(0.02, -0.01, 0.05)}
+    (block,) = training(ReportData("l", [], steps=[step], comparisons=[gain]))
+    assert block["head"] == "dpo with lora, from sft_model"
+    assert dict(block["figures"]) == {
+        "trained on": "1,200 rows in 40 steps",
+        "held-out loss": "0.693 → 0.5",
+        "pairs told apart": "50 % → 75 %",
+        "gain on 20 held-out pairs": "+25 points (+5.0 to +45)",
+        "accuracy against sft": "+2.0 points (−1.0 to +5.0)",
+    }
+
+
+def test_the_base_after_examples_answers_beside_the_others():
+    models = [
+        {"asset": "base_model", "step": "base", "metrics": {}},
+        {"asset": "gguf_model", "step": "gguf", "metrics": {}},
     ]
-    assert panel["mark"] == 0.3
-    assert [row["label"] for row in panel["trained"]] == ["gguf"]
+    said = {"task": "gcd", "id": "1", "question": "?", "answer": "4", "stopped": True}
+    rows = [
+        {**said, "model": name, "completion": f"by {name}", "score": score}
+        for name, score in (("base_model", 0.0), ("gguf_model", 1.0), ("few_shot_base", 1.0))
+    ]
+    (card,) = sample_cards(ReportData("l", models, samples=rows))
+    assert [answer["steps"] for answer in card["answers"]] == [["base"], ["base + examples"], ["gguf"]]
