@@ -28,7 +28,7 @@ def spec_of(job: Job) -> dict[str, Any]:
             "learning_rate": job.learning_rate,
             "max_steps": job.steps,
             "micro_batch_size": job.batch,
-            "warmup_ratio": job.warmup_steps / job.steps,
+            "warmup_ratio": job.warmup_steps / max(job.steps, job.warmup_steps + 1),
             "checkpoint_steps": job.steps,
             "seed": job.seed,
         },

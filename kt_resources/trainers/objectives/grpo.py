@@ -145,8 +145,9 @@ def _trainer_class() -> type:
 
     from kt_resources.trainers.answers import greedy_answers
     from kt_resources.trainers.loop import FactoryLoop
+    from kt_resources.trainers.rollouts import FoldedRollouts
 
-    class FactoryGRPO(FactoryLoop, GRPOTrainer):
+    class FactoryGRPO(FactoryLoop, FoldedRollouts, GRPOTrainer):
         """GRPOTrainer judged by the mean reward of one greedy answer to each held-out prompt."""
 
         def epoch_order(self, epoch: int) -> "torch.utils.data.Sampler":
