@@ -82,11 +82,14 @@ class Scheduler:
             )
 
     def _feeds(self) -> tuple[list[Feed], list[tuple[int, Run, int]]]:
-        """The next batch: every run's pending tokens, as far as there is room; logits where a run has no more."""
+        """The next batch: every run's pending tokens, as far as there is room; logits where a run has no more.
+
+        In the order of the slots: llama.cpp computes together only sequences whose numbers follow one another.
+        """
         feeds: list[Feed] = []
         moved: list[tuple[int, Run, int]] = []
         room = MICRO_BATCH - len(self.running)
-        for slot, run in self.running.items():
+        for slot, run in sorted(self.running.items()):
             count = min(len(run.pending), 1 + room)
             room -= count - 1
             complete = count == len(run.pending)

@@ -22,6 +22,7 @@ class Recorder:
 
     def decode(self, feeds: Sequence[Feed]) -> None:
         assert 0 < len(feeds) <= batching.MICRO_BATCH
+        assert feeds == sorted(feeds, key=lambda feed: feed.sequence), "llama.cpp would take them apart"
         self.num_fed += len(feeds)
         for feed in feeds:
             assert feed.position == len(self.held[feed.sequence])
