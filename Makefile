@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: run setup setup-dev test lint types ui matrix bench-trainers bench-overhead claims plan-benchmark clean
+.PHONY: run setup setup-dev test lint types ui matrix seeds bench-trainers bench-overhead claims plan-benchmark clean
 
 run: setup
 	$(BIN)/kt run
@@ -40,6 +40,9 @@ ui: setup
 
 matrix: setup-dev
 	$(BIN)/python -m benchmarks.matrix
+
+seeds: setup
+	$(BIN)/python -m benchmarks.seeds $(BENCH_ARGS)
 
 bench-trainers: setup
 	$(BIN)/python -m benchmarks.trainers $(BENCH_ARGS)

@@ -1,0 +1,1 @@
+"""The default line under several seeds: are its figures more than luck?"""

@@ -1,0 +1,55 @@
+"""``python -m benchmarks.seeds``: the default line under several seeds, into ``docs/seeds.md``.
+
+Each seed is a line of its own in one KT_HOME: what is made is kept, and an interrupted run goes on from there.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from benchmarks.base import DEFAULT_WORK
+from benchmarks.seeds.page import page
+from benchmarks.seeds.variant import seeded
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "seeds.md"
+SHIPPED = ROOT / "kt_assets" / "recipes"
+
+
+def main() -> None:
+    """Run every variant, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where the runs lie")
+    parser.add_argument("--line", default="arithmetic", help="a line that ships")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    options = parser.parse_args()
+    folder = options.work.resolve() / "seeds"
+    results = [run(options.line, variant, folder) for variant in range(options.seeds)]
+    PAGE.write_text(page(options.line, results))
+    print(PAGE.read_text())
+
+
+def run(line: str, variant: int, folder: Path) -> dict:
+    """``results.json`` of one variant, which is made where it is not."""
+    from kt_resources.evaluators.results import read_results
+    from kt_resources.store.store import Store
+
+    recipe = seeded(yaml.safe_load((SHIPPED / line / "recipe.yaml").read_text()), variant)
+    file = folder / "recipes" / recipe["line"] / "recipe.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    home = folder / "home"
+    environment = os.environ | {"KT_HOME": str(home), "KT_RECIPES": str(folder / "recipes")}
+    subprocess.run([str(Path(sys.executable).with_name("kt")), "run", recipe["line"]], env=environment, check=True)
+    report = Store(home / "store").current(f"{recipe['line']}/evaluation_report")
+    if report is None:
+        raise SystemExit(f"{recipe['line']} left no report")
+    return read_results(report.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""``docs/seeds.md`` from the results of several variants of one line."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+HEAD = """# The default line under {count} seeds
+
+Made by `make seeds`: the line `{line}`, each time with other generated rows, another order and other noise, on the same
+{items} held-out items. A cell is the mean accuracy over the seeds and, in brackets, the lowest and the highest.
+
+"""
+GAINS = """
+## Gains, seed by seed
+
+Accuracy gained over the model that it was made from, on the same items, paired, with its 95 % interval.
+
+"""
+
+Results = Sequence[Mapping[str, Any]]
+
+
+def page(line: str, results: Results) -> str:
+    """Markdown: accuracy of every model and baseline, then each model's gain over its start.
+
+    Args:
+        results: ``results.json`` of each variant, in the order of the seeds.
+    """
+    first = results[0]
+    names = [name for name in first["models"][0]["metrics"] if name.split("/")[0] == "accuracy"]
+    items = first["models"][0]["metrics"]["accuracy"]["n"]
+    head = ["model", *(name.removeprefix("accuracy/") for name in names)]
+    rows = [[model["asset"], *_spread(results, model["asset"], names)] for model in first["models"]]
+    for name in [name for name in first["baselines"] if "/" not in name]:
+        cells = [name + metric.removeprefix("accuracy") for metric in names]
+        rows.append([name, *(_cell([found["baselines"][cell]["value"] for found in results]) for cell in cells)])
+    return HEAD.format(count=len(results), line=line, items=items) + _table(head, rows) + GAINS + _gains(results)
+
+
+def _spread(results: Results, asset: str, names: Sequence[str]) -> list[str]:
+    found = [next(model for model in result["models"] if model["asset"] == asset) for result in results]
+    return [_cell([model["metrics"][name]["value"] for model in found]) for name in names]
+
+
+def _gains(results: Results) -> str:
+    made_from = {model["asset"]: model["made_from"] for model in results[0]["models"]}
+    pairs = [(asset, start) for asset, starts in made_from.items() for start in starts if start in made_from]
+    head = ["model over", *(f"seed {number}" for number in range(len(results)))]
+    return _table(head, [[f"{one} over {other}", *(_gain(r, one, other) for r in results)] for one, other in pairs])
+
+
+def _gain(result: Mapping[str, Any], model: str, baseline: str) -> str:
+    for row in result["comparisons"]:
+        if (row["model"], row["baseline"], row["metric"]) == (model, baseline, "accuracy"):
+            return f"{row['value']:+.1%} ({row['low']:+.1%} to {row['high']:+.1%})"
+    return ""
+
+
+def _cell(values: Sequence[float]) -> str:
+    return f"{mean(values):.1%} ({min(values):.1%} to {max(values):.1%})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *(["---:"] * (len(head) - 1))], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
