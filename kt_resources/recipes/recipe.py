@@ -295,7 +295,8 @@ class Recipe(Strict):
             for field in ("model", "baseline"):
                 value = getattr(gate, field)
                 if value is not None and value not in known:
-                    words = f"{value!r} is no model of the line; there are {', '.join(assets)}"
+                    there = assets if field == "model" else [*assets, *sorted(untrained)]
+                    words = f"{value!r} is no model of the line; there are {', '.join(there)}"
                     yield Problem(("evaluate", "gates", index, field), words)
 
 

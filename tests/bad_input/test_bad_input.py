@@ -78,6 +78,19 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         ":11:",
         "no model of the line",
     ),
+    "a gate on worked examples that are not asked after": (
+        "training:",
+        "evaluate: {few_shot: {num_examples: 0}, gates: [{name: g, baseline: few_shot_base, min_gain: 0}]}\ntraining:",
+        ":11:",
+        "'few_shot_base' is no model",
+    ),
+    "a gate on a ratio of what is no perplexity": (
+        "training:",
+        "evaluate: {gates: [{name: g, baseline: sft, max_ratio: 1.1}]}\ntraining:",
+        ":11:",
+        "max_ratio is for a perplexity",
+    ),
+    "a mix of replayed rows that nobody makes": ("{questions: 1.0}", "{replay: 1.0}", ":9:", "there is no data.replay"),
     "rows held out of a source that is not there": (
         "training:",
         "eval_tasks: {type: held_out, sources: [question]}\ntraining:",
