@@ -41,7 +41,7 @@ def model_metrics(seen: Mapping[str, Any], options: Bootstrap) -> dict[str, Metr
     names += [*(f"lenient_accuracy/{family}" for family in families), "stops"]
     metrics = {name: mean_interval(item_scores(items, name), options) for name in names}
     if seen.get("ability"):
-        metrics[ABILITY] = mean_interval(list(seen["ability"].values()), options)
+        metrics[ABILITY] = mean_interval([score for _, score in sorted(seen["ability"].items())], options)
     if general:
         for unit in ("word", "token"):
             counts = [int(count) for count in general[f"{unit}s"]]
