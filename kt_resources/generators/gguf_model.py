@@ -179,9 +179,9 @@ def thread_count() -> int:
     return int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
 
 
-def computes_in_half() -> bool:
-    """Whether llama.cpp was built for a processor that multiplies float16 matrices fast."""
-    return b"AVX512 = 1" in library().llama_print_system_info()
+def computes_in(instructions: str) -> bool:
+    """Whether llama.cpp was built for a processor with these ``instructions``, as it names them (``AVX512_BF16``)."""
+    return f"{instructions} = 1".encode() in library().llama_print_system_info()
 
 
 _silent: Any = None

@@ -48,12 +48,30 @@ def test_engines_agree_greedily(llama: ScoringEngine, torch_engine: ScoringEngin
 def test_scores_are_the_checkpoints(tiny_model_dir: Path, llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
     ids = llama.tokenizer.encode_chat(CHATS[0])
     expected = torch_engine.logits(ids)
-    gap = 1e-5 if export_precision(tiny_model_dir) == "F32" else 1e-2
-    np.testing.assert_allclose(llama.logits(ids), expected, atol=gap)
+    np.testing.assert_allclose(llama.logits(ids), expected, atol=1e-5)
     shifted = expected - np.log(np.exp(expected).sum(axis=1, keepdims=True))
     by_hand = [shifted[place, token] for place, token in enumerate(ids[1:])]
     np.testing.assert_allclose(torch_engine.token_logprobs(ids), by_hand, atol=1e-5)
-    np.testing.assert_allclose(llama.token_logprobs(ids), by_hand, atol=gap)
+    np.testing.assert_allclose(llama.token_logprobs(ids), by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "instructions", "precision"),
+    [
+        (1, "AVX512_BF16", "F32"),
+        (500, "AVX512_BF16", "BF16"),
+        (500, "AVX512", "F16"),
+        (500, "", "F32"),
+        (5000, "", "F16"),
+    ],
+)
+def test_precision_follows_the_processor(
+    megabytes: int, instructions: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(megabytes * 1_000_000)
+    monkeypatch.setattr("kt_resources.generators.gguf_model.computes_in", lambda name: name == instructions)
+    assert export_precision(tmp_path) == precision
 
 
 @pytest.mark.parametrize("name", ["llama", "torch_engine"])
