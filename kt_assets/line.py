@@ -200,12 +200,13 @@ def _model(recipe: Recipe, step: str) -> str:
 
 
 def _add_step(line: Line, step: Step) -> None:
-    if step.objective.rows == "prompts" and line.recipe.verifier.type == "none":
+    if step.objective.needs_verifier and line.recipe.verifier.type == "none":
         line.absent[step.asset] = f"the recipe has no verifier, which the objective {step.objective.type} rewards by"
         return
     parents = {"start": _model(line.recipe, step.start), "data": step.data}
     parents |= {role: _model(line.recipe, name) for role, name in step.objective.companions.items()}
-    line.add(step.asset, step_model, step_config(line.recipe, step), parents, "trained_model", step.resources)
+    contract = "reward_model" if step.objective.makes == "reward_model" else "trained_model"
+    line.add(step.asset, step_model, step_config(line.recipe, step), parents, contract, step.resources)
 
 
 def _add_merge(line: Line) -> None:
@@ -229,7 +230,8 @@ def _add_shipping(line: Line) -> None:
         config = quantize_config(recipe, target)
         line.add(name, gguf_model, config, parents, "gguf_model", recipe.quantize.resources)
         shipped[name] = name
-    models = [BASE, *(step.asset for step in recipe.training), "merged_model", *shipped]
+    answering = [step.asset for step in recipe.training if step.objective.makes == "language_model"]
+    models = [BASE, *answering, "merged_model", *shipped]
     evaluation = evaluation_config(recipe)
     examples = {"curated": "curated_examples"} if evaluation.few_shot.num_examples else {}
     parents = {"evaluation": "eval_tasks"} | examples | {name: name for name in models if name in line.stages}

@@ -12,6 +12,10 @@ from typing import Any
 STEPS = 12
 LEARNING_RATE = 1e-2
 
+ONLINE_STEPS = 45
+ONLINE: Mapping[str, Any] = MappingProxyType({"num_generations": 4, "max_completion_length": 6, "held_out_samples": 8})
+"""What the online objectives take: held-out prompts are answered by sampling, as the policy is trained."""
+
 
 @dataclass(frozen=True)
 class Aim:
@@ -39,7 +43,12 @@ AIMS: Mapping[str, Aim] = MappingProxyType(
         "orpo": Aim(0.5),
         "cpo": Aim(0.5),
         "simpo": Aim(0.1),
-        "grpo": Aim(0.2, {"num_generations": 4, "max_completion_length": 6}, steps=45, batch=32),
+        "reward_model": Aim(0.3),
+        "rloo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
+        "grpo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
+        "grpo_length": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
+        "dapo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
+        "reinforce_pp": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
     }
 )
 """The amounts in the figure's own unit: held-out loss, or reward between 0 and 1."""

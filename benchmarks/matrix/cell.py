@@ -93,11 +93,12 @@ def try_cell(objective: str, update: str, prepared: Path, folder: Path) -> Outco
 
 
 def _spec(objective: str, update: str, prepared: Path, folder: Path) -> TrainSpec:
-    kind, aim = OBJECTIVES[objective], AIMS[objective]
+    aim = AIMS[objective]
+    kind = OBJECTIVES[objective](**aim.options)
     fields: dict[str, Any] = {
         "out_dir": folder / "out",
         "scratch_dir": folder / "scratch",
-        "model_dir": prepared / ("taught/out/model" if kind.needs_verifier else "model"),
+        "model_dir": prepared / ("taught/out/model" if kind.rows == "prompts" else "model"),
         "train_file": prepared / kind.rows / "train.parquet",
         "validation_file": prepared / kind.rows / "validation.parquet",
         "objective": {"type": objective, **aim.options},
@@ -108,7 +109,7 @@ def _spec(objective: str, update: str, prepared: Path, folder: Path) -> TrainSpe
             "num_evals": 1,
             "learning_rate": LEARNING_RATES.get(update, LEARNING_RATE),
         },
-        "companions": dict.fromkeys(kind(**aim.options).companions, prepared / "teacher"),
+        "companions": dict.fromkeys(kind.companions, prepared / "teacher"),
         "sample_tokens": 6,
     }
     if kind.needs_verifier:

@@ -11,11 +11,8 @@ Made by `make matrix`. Each cell trains a random Llama of 0.2 M parameters for {
 at a learning rate of {rate} ({rates}), through the training program's own code; the online objectives start from
 that model after SFT, and train for {online} steps of 32 completions. A cell counts where the held-out figure
 improved by the amount fixed for its objective, the saved model, loaded anew, gives the trained one's logits, and
-the merged model gives the adapter's, both within {tolerance}. The number is the gain: of held-out loss, or of the
-reward of greedy answers.
-
-That reward moves only where the commonest answer changes; with adapters {online} steps often do not get there, and
-the cell says so. Whether a longer training would is not settled here.
+the merged model gives the adapter's, both within {tolerance}. The number is the gain: of held-out loss, of the
+share of pairs that a reward model orders rightly, or of the mean reward of answers drawn to held-out prompts.
 
 """
 

@@ -36,7 +36,7 @@ def spec_of(configuration: Configuration, model_dir: Path, folder: Path) -> Trai
         "companions": dict.fromkeys(kind(**configuration.options).companions, model_dir),
         "sample_tokens": 4,
     }
-    if kind.needs_verifier:
+    if kind.rows == "prompts":
         fields["verifier"] = {"type": "python", "path": f"{rows / 'rewards.py'}:score", "answer_marker": None}
     return TrainSpec.model_validate(fields)
 

@@ -47,6 +47,9 @@ MISFITS = {
 """Why rows of the second kind cannot become those of the first, where that is not plain."""
 
 
+_SCORER = "{!r} makes a reward model, which scores answers and gives none:"
+
+
 class Problem(NamedTuple):
     """A part of a recipe that refers to what is not there: its path in the recipe, and what is wrong."""
 
@@ -215,7 +218,8 @@ class Recipe(Strict):
         """The asset that is quantized and shipped."""
         if self.quantize.input:
             return "merged_model" if self.quantize.input == "merged" else self.step(self.quantize.input).asset
-        return "merged_model" if self.merge else self.training[-1].asset
+        last = [step for step in self.training if not self._scores(step.name)][-1]
+        return "merged_model" if self.merge else last.asset
 
     def _step_problems(self) -> Iterable[Problem]:
         known = [BASE]
@@ -228,13 +232,29 @@ class Recipe(Strict):
             if step.start not in known:
                 there = ", ".join(known)
                 yield Problem((*path, "start"), f"start {step.start!r} is no earlier step; there are {there}")
+            elif self._scores(step.start):
+                yield Problem((*path, "start"), f"{_SCORER.format(step.start)} nothing can start from it")
             models = [*known, *self.teachers]
             for role, name in step.objective.companions.items():
                 if name not in models:
                     words = f"{role} {name!r} is no earlier step or teacher; there are {', '.join(models)}"
                     yield Problem((*path, "objective", step.objective.type, role), words)
+                elif words := self._companion_problem(step, role, name):
+                    yield Problem((*path, "objective", step.objective.type, role), words)
             yield from self._step_data_problems((*path, "data"), step, known)
             known.append(step.name)
+
+    def _scores(self, name: str) -> bool:
+        """Whether ``name`` is a step that makes a reward model."""
+        return any(step.name == name and step.objective.makes == "reward_model" for step in self.training)
+
+    def _companion_problem(self, step: Step, role: str, name: str) -> str | None:
+        wants_scorer = step.objective.companion_kinds.get(role) == "reward_model"
+        if wants_scorer and not self._scores(name):
+            return f"{role} {name!r} is no reward model; name a step whose objective is reward_model"
+        if self._scores(name) and not wants_scorer:
+            return f"{_SCORER.format(name)} it cannot be the {role}"
+        return None
 
     def _step_data_problems(self, path: tuple[str | int, ...], step: Step, known: Sequence[str]) -> Iterable[Problem]:
         dataset = self.datasets.get(step.data)
@@ -246,6 +266,8 @@ class Recipe(Strict):
             yield Problem(path, "; ".join([words, *filter(None, [MISFITS.get((wants, has))])]))
         elif isinstance(dataset, OnPolicy) and dataset.policy not in known:
             yield Problem(path, f"its answers are sampled from {dataset.policy!r}, which is no earlier step")
+        elif isinstance(dataset, OnPolicy) and self._scores(dataset.policy):
+            yield Problem(path, f"{_SCORER.format(dataset.policy)} no answers can be sampled from it")
 
     def _dataset_problems(self) -> Iterable[Problem]:
         steps, sources = {step.name for step in self.training}, {source.name for source in self.data.sources}
@@ -273,9 +295,15 @@ class Recipe(Strict):
         for name in self.merge.inputs if self.merge else ():
             if name not in names:
                 yield Problem(("merge", "inputs"), f"{name!r} is no step; there are {', '.join(sorted(names))}")
+            elif self._scores(name):
+                yield Problem(("merge", "inputs"), f"{_SCORER.format(name)} it cannot be merged with others")
             elif self.merge and self.merge.base not in (ancestors := self._ancestors(name)):
                 words = f"{self.merge.base!r} is no ancestor of {name!r}; it comes from {', '.join(ancestors)}"
                 yield Problem(("merge", "base"), words)
+        if self.quantize.input and self._scores(self.quantize.input):
+            yield Problem(("quantize", "input"), f"{_SCORER.format(self.quantize.input)} it cannot be exported to GGUF")
+        if all(self._scores(name) for name in names):
+            yield Problem(("training",), "every step makes a reward model, and nothing is left to ship")
         if self.quantize.input and self.quantize.input not in names | {"merged"}:
             words = f"{self.quantize.input!r} is no step; there are {', '.join(sorted(names))}, merged"
             yield Problem(("quantize", "input"), words)
@@ -288,9 +316,10 @@ class Recipe(Strict):
         return found[1:]
 
     def _gate_problems(self) -> Iterable[Problem]:
-        assets = [BASE, *(step.asset for step in self.training), "merged_model", *self.quantize.assets]
+        answering = [step for step in self.training if not self._scores(step.name)]
+        assets = [BASE, *(step.asset for step in answering), "merged_model", *self.quantize.assets]
         untrained = set(UNTRAINED) if self.evaluate.few_shot.num_examples else {*UNTRAINED} - {FEW_SHOT_BASE}
-        known = {*assets, *(step.name for step in self.training), *untrained}
+        known = {*assets, *(step.name for step in answering), *untrained}
         for index, gate in enumerate(self.evaluate.gates):
             for field in ("model", "baseline"):
                 value = getattr(gate, field)

@@ -1,4 +1,4 @@
-"""Greedy answers to prompts: for samples before and after, for held-out rewards, for whether a model stops."""
+"""Answers to prompts: for samples before and after, for held-out rewards, for whether a model stops."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -18,24 +18,60 @@ class Answer:
     stopped: bool
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How answers are drawn, and from which seed."""
+
+    temperature: float
+    top_p: float
+    seed: int
+
+
+ANSWERED_AT_ONCE = 32
+
+
 def greedy_answers(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[Sequence[Any]],
     max_new_tokens: int,
-    batch_size: int = 32,
 ) -> list[Answer]:
     """One greedy answer to each prompt (a list of messages), in the prompts' order.
 
     Prompts are batched by length and padded on the left; sampling state is left untouched.
     """
+    return _answers(model, tokenizer, prompts, {"max_new_tokens": max_new_tokens, "do_sample": False})
+
+
+def drawn_answers(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Sequence[Any]],
+    max_new_tokens: int,
+    draw: Draw,
+) -> list[Answer]:
+    """One answer to each prompt, drawn at random; the same seed draws the same, and nobody else's draws change."""
+    import torch
+
+    options = {"do_sample": True, "temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0}
+    with torch.random.fork_rng():
+        torch.manual_seed(draw.seed)
+        return _answers(model, tokenizer, prompts, {"max_new_tokens": max_new_tokens, **options})
+
+
+def _answers(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Sequence[Any]],
+    options: dict[str, Any],
+) -> list[Answer]:
     ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answers: dict[int, Answer] = {}
     with _answering(model):
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            found = _answer_batch(model, tokenizer, [ids[index] for index in batch], max_new_tokens)
+        for start in range(0, len(order), ANSWERED_AT_ONCE):
+            batch = order[start : start + ANSWERED_AT_ONCE]
+            found = _answer_batch(model, tokenizer, [ids[index] for index in batch], options)
             answers |= dict(zip(batch, found, strict=True))
     return [answers[index] for index in range(len(ids))]
 
@@ -62,7 +98,7 @@ def _answering(model: "PreTrainedModel") -> Iterator[None]:
 
 
 def _answer_batch(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", ids: list[list[int]], max_new_tokens: int
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", ids: list[list[int]], options: dict[str, Any]
 ) -> list[Answer]:
     import torch
     from transformers import GenerationConfig
@@ -71,9 +107,7 @@ def _answer_batch(
     tokens = torch.tensor([[pad] * (width - len(row)) + row for row in ids], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=model.device)
     stops = stop_ids(model, tokenizer)
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=stops, pad_token_id=pad, disable_compile=True
-    )
+    config = GenerationConfig(**options, eos_token_id=stops, pad_token_id=pad, disable_compile=True)
     output = model.generate(input_ids=tokens, attention_mask=mask, generation_config=config)
     return [_answer(row, stops, tokenizer) for row in output[:, width:].tolist()]
 

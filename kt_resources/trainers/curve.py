@@ -20,9 +20,13 @@ COLUMNS = {
     "reward": "reward",
     "reward_std": "reward_std",
     "frac_reward_zero_std": "frac_reward_zero_std",
+    "redrawn_groups": "redrawn_groups",
+    "equal_groups": "equal_groups",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "truncated_fraction",
     "clip_ratio/region_mean": "clip_fraction",
+    "accuracy": "reward_accuracy",
+    "margin": "reward_margin",
     "rewards/accuracies": "reward_accuracy",
     "rewards/margins": "reward_margin",
     "rewards/chosen": "reward_chosen",
@@ -59,6 +63,19 @@ def total_tokens(rows: Iterable[dict[str, Any]]) -> int:
         tokens = int(row.get("tokens", last))
         total, last = total + (tokens if tokens < last else tokens - last), tokens
     return total
+
+
+def total_redrawn(rows: Iterable[dict[str, Any]]) -> int | None:
+    """Groups drawn again over a whole run; each row holds the mean over the steps since the last one.
+
+    >>> total_redrawn([{"step": 2, "redrawn_groups": 1.5}, {"step": 3, "redrawn_groups": 0.0}])
+    3
+    """
+    total, last, any_row = 0.0, 0, False
+    for row in rows:
+        if "redrawn_groups" in row:
+            total, last, any_row = total + row["redrawn_groups"] * (row["step"] - last), row["step"], True
+    return round(total) if any_row else None
 
 
 class Curve(TrainerCallback):

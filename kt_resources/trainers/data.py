@@ -1,6 +1,6 @@
 """Rows into the trainers, each checked before training begins; a row that cannot be learned from is named by its id."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,29 +70,26 @@ def _check_length(num_tokens: int, max_seq_len: int, where: str) -> None:
 
 def rendered_pair(row: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
     """A preference pair as text under the chat template, each answer ending with its stop token."""
-    messages = [dict(message) for message in row["prompt"]]
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    answers = {side: _rendered_answer(messages, row[side], prompt, tokenizer) for side in ("chosen", "rejected")}
-    return {"id": row["id"], "prompt": _without_doubled_bos(prompt, tokenizer), **answers}
+    prompt, chosen = rendered(row["prompt"], row["chosen"], tokenizer)
+    rejected = rendered(row["prompt"], row["rejected"], tokenizer)[1]
+    return {"id": row["id"], "prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
 def rendered_label(row: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
     """A labelled answer as text under the chat template, ending with its stop token."""
-    messages = [dict(message) for message in row["prompt"]]
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    answer = _rendered_answer(messages, row["completion"], prompt, tokenizer)
-    asked = _without_doubled_bos(prompt, tokenizer)
-    return {"id": row["id"], "prompt": asked, "completion": answer, "label": bool(row["label"])}
+    prompt, completion = rendered(row["prompt"], row["completion"], tokenizer)
+    return {"id": row["id"], "prompt": prompt, "completion": completion, "label": bool(row["label"])}
 
 
-def _rendered_answer(
-    messages: list[dict[str, Any]], answer: str, prompt: str, tokenizer: "PreTrainedTokenizerBase"
-) -> str:
-    """What the template writes for ``answer`` after ``prompt``, up to and including the first stop token."""
-    turns = [*messages, {"role": "assistant", "content": answer}]
-    whole = tokenizer.apply_chat_template(turns, tokenize=False)
+def rendered(
+    messages: Iterable[Mapping[str, Any]], answer: str, tokenizer: "PreTrainedTokenizerBase"
+) -> tuple[str, str]:
+    """The prompt and what the template writes for ``answer`` after it, up to and including the first stop token."""
+    asked = [dict(message) for message in messages]
+    prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": answer}], tokenize=False)
     text = whole[len(prompt) :] if whole.startswith(prompt) else answer
-    return text.split(tokenizer.eos_token)[0] + tokenizer.eos_token
+    return _without_doubled_bos(prompt, tokenizer), text.split(tokenizer.eos_token)[0] + tokenizer.eos_token
 
 
 def _without_doubled_bos(text: str, tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -14,6 +14,9 @@ class Facts(Strict):
         start_preference_accuracy, final_preference_accuracy: likewise the share of held-out pairs whose better answer
             is likelier than the worse one; None without pairs.
         preference_gain: their difference on the same pairs, ``preference_gain_low`` and ``_high`` its 95 % interval.
+        start_eval_reward_accuracy, final_eval_reward_accuracy: likewise the share of held-out pairs that a reward model
+            orders rightly, a tie counting half.
+        redrawn_groups: groups of equal rewards that gave way to other prompts; None without dynamic sampling.
         tokenizer_identical: ``tokenizer.json`` is the start's, byte for byte.
         chat_template_identical: as the tokenizer resolves it.
         eos_token_id_identical: in config, generation config and tokenizer.
@@ -44,6 +47,9 @@ class Facts(Strict):
     preference_gain_low: float | None = None
     preference_gain_high: float | None = None
     num_held_out_pairs: int | None = None
+    start_eval_reward_accuracy: float | None = None
+    final_eval_reward_accuracy: float | None = None
+    redrawn_groups: int | None = None
     tokenizer_identical: bool
     chat_template_identical: bool
     eos_token_id_identical: bool

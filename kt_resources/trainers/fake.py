@@ -76,8 +76,11 @@ class FakeTrainer:
     def _facts(self, spec: TrainSpec, num_rows: int) -> dict[str, Any]:
         axes = {"objective": spec.objective.type, "update": spec.update.type, "num_trained_rows": num_rows}
         reward = {"start_eval_reward": 0.2, "final_eval_reward": 0.4, "start_eval_loss": None, "final_eval_loss": None}
-        figures = reward if spec.objective.needs_verifier else {}
-        preference = accuracy_facts([-1.0, 1.0], [1.0, 1.0]) if spec.objective.rows == "preference_pairs" else {}
+        metric = spec.objective.metric
+        accuracy = {f"start_{metric}": 0.5, f"final_{metric}": 0.9} if metric == "eval_reward_accuracy" else {}
+        figures = reward if metric == "eval_reward" else accuracy
+        answers_pairs = spec.objective.rows == "preference_pairs" and spec.objective.makes == "language_model"
+        preference = accuracy_facts([-1.0, 1.0], [1.0, 1.0]) if answers_pairs else {}
         adapter = (
             {} if spec.update.has_adapter else {"adapter_merged_max_logit_diff": None, "adapter_merged_mean_kl": None}
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kt_resources.trainers.kinds import load_model, scores
 from kt_resources.trainers.saving import read_tensor, tensors
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def _behaviour_facts(start_dir: Path, model_dir: Path, adapter_dir: Path, probes
     from kt_resources.trainers.answers import greedy_answers, prompt_ids
 
     model = _load(model_dir)
+    if scores(model_dir):
+        return _score_facts(start_dir, model_dir, adapter_dir, model, probes)
     facts: dict[str, Any] = {"tied_embeddings_survive": _ties_survive(start_dir, model_dir, model)}
     if not probes.prompts:
         return facts
@@ -147,8 +150,30 @@ def _behaviour_facts(start_dir: Path, model_dir: Path, adapter_dir: Path, probes
     return facts
 
 
+def _score_facts(
+    start_dir: Path, model_dir: Path, adapter_dir: Path, model: "PreTrainedModel", probes: Probes
+) -> dict[str, Any]:
+    """A reward model's facts: it has no output embeddings to be tied, and gives a number in place of answers."""
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    facts: dict[str, Any] = {"tied_embeddings_survive": "score.weight" in tensors(model_dir)}
+    if not probes.prompts:
+        return facts
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    scored = probe_logits(model, tokenizer, probes.prompts)
+    if probes.trained is not None:
+        facts["trained_saved_max_logit_diff"] = _max_difference(list(probes.trained), scored)
+    if adapter_dir.is_dir():
+        adapted = PeftModel.from_pretrained(_load(start_dir), str(adapter_dir)).eval()
+        facts["adapter_merged_max_logit_diff"] = _max_difference(
+            probe_logits(adapted, tokenizer, probes.prompts), scored
+        )
+    return facts
+
+
 def probe_logits(model: Any, tokenizer: Any, prompts: Sequence[Prompt]) -> list["torch.Tensor"]:
-    """Logits of each prompt by itself, (tokens, vocabulary) in float32 on the CPU."""
+    """Logits of each prompt by itself, (tokens, vocabulary) in float32 on the CPU; (1) where the model scores."""
     from kt_resources.trainers.answers import prompt_ids
 
     return _logits(model, [prompt_ids(tokenizer, prompt) for prompt in prompts])
@@ -168,9 +193,8 @@ def _adapter_facts(
 
 def _load(folder: Path) -> "PreTrainedModel":
     import torch
-    from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return load_model(folder, dtype=torch.float32).eval()
 
 
 def _logits(model: Any, ids: list[list[int]]) -> list["torch.Tensor"]:

@@ -64,9 +64,10 @@ def merged_weights(start_dir: Path, adapter_dir: Path) -> dict[str, "torch.Tenso
     """
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    start = AutoModelForCausalLM.from_pretrained(start_dir, dtype=torch.float32)
+    from kt_resources.trainers.kinds import load_model
+
+    start = load_model(start_dir, dtype=torch.float32)
     merged = PeftModel.from_pretrained(start, str(adapter_dir)).merge_and_unload(safe_merge=True)
     return merged.state_dict()
 

@@ -58,7 +58,7 @@ def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
     clock = Clock()
     with clock.phase("imports"):
         _import_libraries()
-    spec = usable(spec)
+    spec = _at_its_start(usable(spec))
     with clock.phase("load"):
         model, tokenizer = _load(spec)
         before = _sample_answers(spec, model, tokenizer) if _is_first_process() else []
@@ -126,22 +126,32 @@ def load_dtype(spec: TrainSpec) -> "torch.dtype":
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[spec.precision]
 
 
-def _load(spec: TrainSpec) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+def _at_its_start(spec: TrainSpec) -> TrainSpec:
+    """``spec``, its start a model of the class that the objective trains."""
     if not (spec.model_dir / "config.json").is_file():
         raise TrainingError("there is no checkpoint to start from", where=str(spec.model_dir))
+    return spec.model_copy(update={"model_dir": spec.objective.start(spec.model_dir, spec.scratch_dir)})
+
+
+def _load(spec: TrainSpec) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer
+
+    from kt_resources.trainers.kinds import load_model
+
     tokenizer = AutoTokenizer.from_pretrained(spec.model_dir)
     if tokenizer.eos_token_id is None or not tokenizer.chat_template:
         lacks = "stop token (eos)" if tokenizer.eos_token_id is None else "chat template"
         raise TrainingError(f"the start model has no {lacks}", where=str(spec.model_dir))
     arguments = spec.update.load_arguments(spec.precision)
-    return AutoModelForCausalLM.from_pretrained(spec.model_dir, dtype=load_dtype(spec), **arguments), tokenizer
+    return load_model(spec.model_dir, dtype=load_dtype(spec), **arguments), tokenizer
 
 
 def _sample_answers(spec: TrainSpec, model: Any, tokenizer: Any) -> list[str]:
+    """Answers to the sample prompts; empty where the model scores and cannot answer."""
     from kt_resources.trainers.answers import greedy_answers
 
+    if spec.objective.makes != "language_model":
+        return [""] * len(spec.sample_prompts)
     prompts = [[message.model_dump() for message in sample.prompt] for sample in spec.sample_prompts]
     return [answer.text for answer in greedy_answers(model, tokenizer, prompts, spec.sample_tokens)]
 
@@ -277,6 +287,7 @@ def _trained_logits(spec: TrainSpec, trainer: Any) -> "list[torch.Tensor] | None
 
 
 def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
+    from kt_resources.trainers.curve import total_redrawn
     from kt_resources.trainers.measure import Probes, measure
     from kt_resources.trainers.preference import preference_facts
 
@@ -292,6 +303,9 @@ def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
         final_eval_loss=figures.get("eval_loss"),
         start_eval_reward=trained.start.get("eval_reward"),
         final_eval_reward=figures.get("eval_reward"),
+        start_eval_reward_accuracy=trained.start.get("eval_reward_accuracy"),
+        final_eval_reward_accuracy=figures.get("eval_reward_accuracy"),
+        redrawn_groups=total_redrawn(trained.curve),
         **measure(spec.model_dir, spec.out_dir, probes),
         **preference_facts(spec.model_dir, spec.out_dir / "model", spec.validation_file),
     )
@@ -313,9 +327,9 @@ def _probe_prompts(spec: TrainSpec) -> list[list[dict[str, str]]]:
 
 def _write_samples(spec: TrainSpec, before: Sequence[str], tokenizer: Any) -> None:
     """The start model's and the saved model's answers to the same prompts, side by side."""
-    from transformers import AutoModelForCausalLM
+    from kt_resources.trainers.kinds import load_model
 
-    model = AutoModelForCausalLM.from_pretrained(spec.out_dir / "model", dtype=load_dtype(spec))
+    model = load_model(spec.out_dir / "model", dtype=load_dtype(spec))
     after = _sample_answers(spec, model, tokenizer)
     samples = [
         {**sample.model_dump(), "before": old, "after": new}

@@ -47,6 +47,13 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         ":13:",
         "micro_batch_size of 2 or more",
     ),
+    "a step that starts from a reward model": (
+        "{type: dpo}, update: {type: lora}}\n",
+        "{type: reward_model}, update: {type: lora}}\n"
+        "  - {name: next, start: dpo, data: mix, objective: {type: sft}, update: {type: lora}}\n",
+        ":14:",
+        "nothing can start from it",
+    ),
     "a step that starts from no step": ("start: sft, data", "start: stf, data", ":13:", "no earlier step"),
     "a dataset that is not there": ("name: sft, data: mix", "name: sft, data: mixx", ":12:", "is no dataset"),
     "a source that is not there": ("{questions: 1.0}", "{question: 1.0}", ":9:", "is no source"),

@@ -16,6 +16,7 @@ from kt_resources.trainers.spec import TrainSpec
 from kt_resources.trainers.tiny_rows import sums, write_pairs, write_prompts, write_tokenized
 
 SCORER = "def score(completion, row):\n    return min(1.0, completion.count('e') / 4)\n"
+ONLINE = ("grpo", "dapo")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
@@ -34,7 +35,8 @@ def rows_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for split, rows in {"train": sums(32), "validation": sums(8, start=100)}.items():
         write_tokenized(rows, tiny_model_dir, folder / "sft" / f"{split}.parquet")
         write_pairs(rows, folder / "dpo" / f"{split}.parquet")
-        write_prompts(rows, folder / "grpo" / f"{split}.parquet")
+        for online in ONLINE:
+            write_prompts(rows, folder / online / f"{split}.parquet")
     (folder / "rewards.py").write_text(SCORER)
     return folder
 
@@ -44,20 +46,20 @@ def make_spec(tiny_model_dir: Path, rows_dir: Path, tmp_path: Path) -> Callable[
     """``make_spec(name, objective, update, optimization, **further)``: each name has its own folders."""
 
     def make(name: str, objective: str, update: dict[str, Any], optimization: dict[str, Any], **further: Any) -> Any:
-        grpo = {"num_generations": 4, "max_completion_length": 6} if objective == "grpo" else {}
+        options = {"num_generations": 4, "max_completion_length": 6} if objective in ONLINE else {}
         fields: dict[str, Any] = {
             "out_dir": tmp_path / name / "out",
             "scratch_dir": tmp_path / name / "scratch",
             "model_dir": tiny_model_dir,
             "train_file": rows_dir / objective / "train.parquet",
             "validation_file": rows_dir / objective / "validation.parquet",
-            "objective": {"type": objective, **grpo},
+            "objective": {"type": objective, **options},
             "update": update,
             "optimization": {"micro_batch_size": 8, "learning_rate": 1e-2, **optimization},
             "precision": "fp32",
             "sample_tokens": 4,
         }
-        if objective == "grpo":
+        if objective in ONLINE:
             fields["verifier"] = {"type": "python", "path": f"{rows_dir / 'rewards.py'}:score", "answer_marker": None}
         return TrainSpec.model_validate(fields | further)
 

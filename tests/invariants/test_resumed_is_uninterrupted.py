@@ -40,6 +40,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         ("sft", {"type": "full"}, "fp32"),
         ("dpo", {"type": "lora"}, "fp32"),
         ("grpo", {"type": "lora"}, "fp32"),
+        ("dapo", {"type": "lora"}, "fp32"),
         ("sft", {"type": "lora"}, "bf16"),
         ("sft", {"type": "pissa"}, "fp32"),
         ("sft", {"type": "adalora"}, "bf16"),

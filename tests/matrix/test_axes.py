@@ -14,7 +14,7 @@ from kt_resources.trainers.objectives import OBJECTIVES
 from kt_resources.trainers.updates import UPDATES
 
 CELLS = [
-    *((name, "full" if objective.needs_verifier else "lora") for name, objective in OBJECTIVES.items()),
+    *((name, "full" if objective.rows == "prompts" else "lora") for name, objective in OBJECTIVES.items()),
     *(("sft", update) for update in UPDATES),
 ]
 

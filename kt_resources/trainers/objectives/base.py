@@ -1,5 +1,6 @@
 """What every objective is: what the model learns, from which rows, judged by which figure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from kt_resources.trainers.spec import Optimization
 
 Rows = Literal["tokenized", "preference_pairs", "labels", "prompts"]
+Makes = Literal["language_model", "reward_model"]
+"""What a step's model is good for: a reward model scores answers and gives none."""
 
 
 @dataclass
@@ -45,9 +48,10 @@ class ObjectiveConfig(Strict):
     Attributes:
         rows: the kind of rows it learns from.
         also_fits: further kinds of rows, which :meth:`load` turns into its own.
+        makes: the class of model that comes of it.
         metric: the held-out figure that names the best checkpoint.
         greater_is_better: the direction of ``metric``.
-        needs_verifier: whether there is no reward without a verifier.
+        companion_kinds: the class of model of each role in :attr:`companions`; a language model where none is named.
         full_learning_rate: vetted default where all weights change.
         adapter_learning_rate: vetted default where an adapter is trained.
     """
@@ -55,11 +59,17 @@ class ObjectiveConfig(Strict):
     type: str
     rows: ClassVar[Rows]
     also_fits: ClassVar[tuple[Rows, ...]] = ()
+    makes: ClassVar[Makes] = "language_model"
     metric: ClassVar[str] = "eval_loss"
     greater_is_better: ClassVar[bool] = False
-    needs_verifier: ClassVar[bool] = False
+    companion_kinds: ClassVar[Mapping[str, Makes]] = {}
     full_learning_rate: ClassVar[float]
     adapter_learning_rate: ClassVar[float]
+
+    @property
+    def needs_verifier(self) -> bool:
+        """Whether there is no reward without a verifier."""
+        return False
 
     @property
     def companions(self) -> dict[str, str]:
@@ -69,6 +79,10 @@ class ObjectiveConfig(Strict):
     def problem(self, optimization: "Optimization") -> str | None:
         """Why a step cannot learn this as it is set; asked when the recipe loads. Imports no torch."""
         return None
+
+    def start(self, model_dir: Path, scratch_dir: Path) -> Path:
+        """The checkpoint to start from, made of the step's start where that is of another class of model."""
+        return model_dir
 
     def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
         """The rows of a Parquet file as TRL's trainer takes them, column ``id`` included.

@@ -55,10 +55,10 @@ def target_names(model: "PreTrainedModel", targets: TargetModules) -> list[str]:
 
 
 def linear_layers(model: "PreTrainedModel") -> Iterable[tuple[str, tuple[int, int]]]:
-    """Path and shape (out, in) of every linear layer but the output head."""
+    """Path and shape (out, in) of every linear layer but the output head, which of a reward model is its score."""
     from torch import nn
 
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings() or getattr(model, "score", None)
     for path, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not head:
             yield path, (module.out_features, module.in_features)

@@ -170,6 +170,29 @@ def test_labels_are_what_the_verifier_says(tmp_path: Path) -> None:
     assert {spec.name: spec.objective.type for spec in trainer.specs}["preference"] == "kto"
 
 
+def test_a_reward_model_has_its_own_contract_and_is_not_evaluated(tmp_path: Path) -> None:
+    def change(values: dict[str, Any]) -> None:
+        judge = values["training"][1] | {"name": "judge", "objective": {"type": "reward_model"}}
+        values["training"].insert(2, judge)
+
+    line, store = tiny_line(change), Store(tmp_path)
+    result = run(line, store)
+    assert result.success
+    checked = {e.check_name for e in result.get_asset_check_evaluations() if e.asset_key.path[-1] == "judge_model"}
+    assert "better_than_chance" in checked and "stops" not in checked
+    assert "judge_model" not in line.stages["evaluation_report"].parents
+    assert "preference_model" in line.stages["evaluation_report"].parents
+
+
+def test_a_reward_model_no_better_than_chance_stops_the_line(tmp_path: Path) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["training"].insert(2, values["training"][1] | {"name": "judge", "objective": {"type": "reward_model"}})
+
+    result = run(tiny_line(change), Store(tmp_path), trainer=FakeTrainer(facts={"final_eval_reward_accuracy": 0.5}))
+    failed = {e.check_name for e in result.get_asset_check_evaluations() if not e.passed and e.blocking}
+    assert "better_than_chance" in failed
+
+
 def one_label(text: str) -> Callable[[dict[str, Any], int], str]:
     return lambda prompt, index: f"#### {prompt['answer']}" if text == "right" else "#### no"
 

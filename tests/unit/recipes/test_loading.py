@@ -117,6 +117,45 @@ def test_a_mistake_names_its_line_and_what_is_allowed(mistake: str, tmp_path: Pa
     assert f"{path}:{line}:" in str(error.value)
 
 
+WITH_SCORER = GOOD.replace(
+    "  - {name: dpo,",
+    "  - {name: judge, start: sft, data: pairs, objective: {type: reward_model}, update: {type: lora}}\n"
+    "  - {name: dpo,",
+)
+UNFIT = {
+    "a start": ("start: sft, data: pairs, objective: {type: dpo}", "start: judge, data: pairs, objective: {type: dpo}"),
+    "a policy": ("policy: sft", "policy: judge"),
+    "an input of a merge": ("training:", "merge: {method: ties, inputs: [sft, judge]}\ntraining:"),
+    "an export": ("training:", "quantize: {input: judge}\ntraining:"),
+    "a teacher": ("{type: dpo}", "{type: distillation, teacher: judge}"),
+}
+
+
+@pytest.mark.parametrize("use", UNFIT)
+def test_a_reward_model_is_refused_as(use: str, tmp_path: Path) -> None:
+    old, new = UNFIT[use]
+    assert old in WITH_SCORER
+    with pytest.raises(RecipeError, match="'judge' makes a reward model, which scores answers and gives none"):
+        load_recipe(write(tmp_path, WITH_SCORER.replace(old, new, 1)))
+
+
+def test_a_reward_model_is_neither_shipped_nor_gated(tmp_path: Path) -> None:
+    last = GOOD.replace("name: dpo", "name: judge").replace("{type: dpo}", "{type: reward_model}")
+    assert load_recipe(write(tmp_path, last)).shipped == "sft_model"
+    gate = "evaluate: {gates: [{name: g, model: judge, min: 0}]}\ntraining:"
+    with pytest.raises(RecipeError, match="'judge' is no model of the line"):
+        load_recipe(write(tmp_path, last.replace("training:", gate), "other"))
+
+
+def test_a_line_of_reward_models_alone_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace("policy: sft", "policy: base_model").replace(
+        "data: mix, objective: {type: sft}", "data: pairs, objective: {type: reward_model}"
+    )
+    text = text.replace("{type: dpo}", "{type: reward_model}").replace("start: sft, ", "")
+    with pytest.raises(RecipeError, match="nothing is left to ship"):
+        load_recipe(write(tmp_path, text))
+
+
 @pytest.mark.parametrize("dataset", ["on_policy_pairs", "on_policy_labels"])
 def test_kto_learns_from_labels_and_from_pairs(dataset: str, tmp_path: Path) -> None:
     text = GOOD.replace("type: on_policy_pairs", f"type: {dataset}").replace("{type: dpo}", "{type: kto}")

@@ -40,20 +40,21 @@ def make_spec(tiny_model_dir: Path, rows_dir: Path, tmp_path: Path) -> Callable[
     """``make_spec(objective, update, **further)``: three steps of eight rows in float32."""
 
     def make(objective: str = "sft", update: str = "lora", **further: Any) -> TrainSpec:
-        grpo = {"num_generations": 4, "max_completion_length": 6} if objective == "grpo" else {}
+        online = OBJECTIVES[objective].rows == "prompts"
+        options = {"num_generations": 4, "max_completion_length": 6} if online else {}
         fields: dict[str, Any] = {
             "out_dir": tmp_path / "out",
             "scratch_dir": tmp_path / "scratch",
             "model_dir": tiny_model_dir,
             "train_file": rows_dir / OBJECTIVES[objective].rows / "train.parquet",
             "validation_file": rows_dir / OBJECTIVES[objective].rows / "validation.parquet",
-            "objective": {"type": objective, **grpo},
+            "objective": {"type": objective, **options},
             "update": {"type": update},
             "optimization": {"micro_batch_size": 8, "max_steps": 3, "learning_rate": 1e-2},
             "precision": "fp32",
             "sample_tokens": 6,
         }
-        if objective == "grpo":
+        if online:
             fields["verifier"] = {"type": "python", "path": f"{rows_dir / 'rewards.py'}:score", "answer_marker": None}
         return TrainSpec.model_validate(fields | further)
 

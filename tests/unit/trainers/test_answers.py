@@ -20,7 +20,7 @@ PROMPTS = [[{"role": "user", "content": text}] for text in ("What is 1 + 2? Expl
 
 def test_batches_change_nothing(model_and_tokenizer: tuple[Any, Any]) -> None:
     alone = [greedy_answers(*model_and_tokenizer, [prompt], 5)[0] for prompt in PROMPTS]
-    assert greedy_answers(*model_and_tokenizer, PROMPTS, 5, batch_size=2) == alone
+    assert greedy_answers(*model_and_tokenizer, PROMPTS, 5) == alone
     assert [answer.num_tokens for answer in alone] == [5, 5, 5]
     assert not any(answer.stopped for answer in alone)
 

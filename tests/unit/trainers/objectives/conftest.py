@@ -15,9 +15,10 @@ def build(tmp_path: Path) -> Callable[[TrainSpec], Any]:
 
     def build_trainer(spec: TrainSpec) -> Any:
         from kt_resources.compute.program import Progress
-        from kt_resources.trainers.training import _build, _import_libraries, _load
+        from kt_resources.trainers.training import _at_its_start, _build, _import_libraries, _load
 
         _import_libraries()
+        spec = _at_its_start(spec)
         return _build(spec, *_load(spec), Progress(spec.out_dir))
 
     return build_trainer

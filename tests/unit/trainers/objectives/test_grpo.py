@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kt_resources.errors import KtError, TrainingError
-from kt_resources.trainers.objectives.grpo import reward_function, text_of
+from kt_resources.trainers.objectives.rewards import VerifierReward, text_of
 from kt_resources.trainers.spec import TrainSpec
 from kt_resources.verifiers.exact import Exact
 from kt_resources.verifiers.python import Python
@@ -19,7 +19,7 @@ def _curve(spec: TrainSpec) -> list[dict[str, Any]]:
 
 
 def test_the_verifier_gets_each_completion_with_its_own_row() -> None:
-    reward = reward_function(Exact(type="exact"))
+    reward = VerifierReward(Exact(type="exact"))
     completions = [[{"role": "assistant", "content": f"so #### {answer}"}] for answer in ("4", "5")]
     assert reward(completions=completions, id=["a", "b"], answer=["4", "7"], log_metric=print) == [1.0, 0.0]
 
@@ -28,7 +28,7 @@ def test_a_verifier_that_fails_is_told_with_the_row(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def score(completion, row):\n    return 1 / 0\n")
     config = Python(type="python", path=f"{tmp_path / 'broken.py'}:score", answer_marker=None)
     with pytest.raises(KtError, match="row abc"):
-        reward_function(config)(completions=["4"], id=["abc"], answer=["4"])
+        VerifierReward(config)(completions=["4"], id=["abc"], answer=["4"])
 
 
 def test_text_of_either_form() -> None:

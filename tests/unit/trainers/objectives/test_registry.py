@@ -13,5 +13,6 @@ def test_an_objective_is_complete(name: str, objective: type) -> None:
     assert objective.rows in ("tokenized", "preference_pairs", "labels", "prompts")
     assert objective.rows not in objective.also_fits
     assert 0 < objective.full_learning_rate < objective.adapter_learning_rate < 1e-2
+    assert objective.makes in ("language_model", "reward_model")
     assert objective.metric.startswith("eval_")
     assert objective().type == name
