@@ -28,7 +28,7 @@ def bounded_lengths(objective: ObjectiveConfig, optimization: Optimization, limi
     longest = max(1, optimization.max_seq_len - completion)
     longest = min(longest, limit or longest)
     scored = max(1, round(longest * ANSWER_SHARE))
-    return Lengths(longest=longest, mean=longest, scored=scored, mean_scored=scored, known=False)
+    return Lengths(longest=longest, mean=longest, scored=scored, mean_scored=scored, distinct=longest, known=False)
 
 
 def counted_lengths(folder: Path, tokenizer_file: Path) -> Lengths:
@@ -51,6 +51,7 @@ def counted_lengths(folder: Path, tokenizer_file: Path) -> Lengths:
         mean_scored=sum(count[1] for count in counts) / len(counts),
         num_rows=len(counts),
         num_validation_rows=held_out,
+        distinct=len({count[0] for count in counts}),
     )
 
 

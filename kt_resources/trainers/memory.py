@@ -157,6 +157,16 @@ def training_of(
         micro_batch=optimization.micro_batch_size,
         precision=precision,
         checkpointing=optimization.gradient_checkpointing,
+        batch_lengths=max(1, min(lengths.distinct, _num_passes(optimization, lengths))),
         kind=device.kind,
         shards=needs.devices if needs is not None and sharded else 1,
     )
+
+
+def _num_passes(optimization: Optimization, lengths: Lengths) -> int:
+    """Micro-batches of the run, about; as many as there are lengths where the rows are not made yet."""
+    if optimization.max_steps:
+        return optimization.max_steps * optimization.gradient_accumulation_steps
+    if lengths.num_rows is None:
+        return lengths.distinct
+    return int(lengths.num_rows * optimization.num_epochs / optimization.micro_batch_size) + 1

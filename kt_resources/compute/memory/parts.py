@@ -79,6 +79,7 @@ class Lengths(Strict):
         scored: of the longest row, those whose logits count; ``mean_scored`` of all rows.
         num_rows: training rows; None where they are not made yet.
         num_validation_rows: likewise.
+        distinct: different lengths among the rows.
         known: whether these are counts; else they are the bound that the recipe sets.
     """
 
@@ -88,4 +89,5 @@ class Lengths(Strict):
     mean_scored: float = Field(ge=0)
     num_rows: int | None = None
     num_validation_rows: int | None = None
+    distinct: int = 1
     known: bool = True

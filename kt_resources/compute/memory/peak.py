@@ -5,7 +5,14 @@ from typing import Literal
 from pydantic import Field
 
 from kt_resources.compute.memory.activations import Attention, kept_bytes, working_bytes
-from kt_resources.compute.memory.constants import CPU, CUDA, Constants
+from kt_resources.compute.memory.constants import (
+    CPU,
+    CUDA,
+    KEPT_KERNELS,
+    KERNEL_BYTES,
+    KERNELS_A_LENGTH,
+    Constants,
+)
 from kt_resources.compute.memory.logits import Head, head_bytes
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, UpdateMemory
 from kt_resources.compute.memory.shape import ModelShape
@@ -18,7 +25,16 @@ LONGEST_PRODUCTS = 512
 
 BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 Part = Literal[
-    "process", "weights", "gradients", "optimizer", "activations", "logits", "reference", "rollout_cache", "allocator"
+    "process",
+    "weights",
+    "gradients",
+    "optimizer",
+    "activations",
+    "logits",
+    "reference",
+    "rollout_cache",
+    "kernels",
+    "allocator",
 ]
 Phase = Literal["load", "train", "evaluate", "save", "measure"]
 
@@ -30,6 +46,7 @@ class Training(Strict):
         micro_batch: rows of a pass on one process (of an online objective: completions).
         lengths: of the rows; a batch is as long as its longest row.
         padded: rows of a batch differ in length.
+        batch_lengths: different lengths that batches have over the run, at most.
         kind: where the model lives; on ``cpu`` the process and the model share one memory.
         shards: processes over which FSDP splits weights, gradients and optimizer state.
     """
@@ -42,6 +59,7 @@ class Training(Strict):
     precision: Precision = "bf16"
     checkpointing: bool = False
     padded: bool = True
+    batch_lengths: int = Field(default=1, ge=1)
     kind: Literal["cuda", "rocm", "mps", "cpu"] = "cuda"
     shards: int = Field(default=1, ge=1)
 
@@ -171,9 +189,20 @@ def cache_bytes(training: Training, sequences: int, tokens: int) -> float:
     return float(numbers * training.dtype_bytes) * (1 + 1 / training.shape.layers)
 
 
+def kernel_bytes(training: Training) -> float:
+    """Products that oneDNN has compiled in bf16 on a CPU: anew for every length of a batch, the last 1024 are kept.
+
+    Nothing in float32 (MKL), and nothing on a GPU.
+    """
+    if training.kind != "cpu" or training.precision != "bf16":
+        return 0.0
+    return min(KEPT_KERNELS, KERNELS_A_LENGTH * training.batch_lengths) * KERNEL_BYTES
+
+
 def _base(training: Training) -> dict[Part, float]:
     return {
         "process": training.constants.process_gb * GB,
+        "kernels": kernel_bytes(training),
         "weights": weight_bytes(training),
         "reference": other_models_bytes(training),
     }
@@ -183,7 +212,7 @@ def _load(training: Training) -> dict[Part, float]:
     """On a CPU the checkpoint's file is mapped into memory beside the weights made of it."""
     mapped = training.shape.parameters * training.shape.stored_bytes if training.kind == "cpu" else 0.0
     parts = _base(training)
-    return parts | {"weights": parts["weights"] + mapped * training.constants.mapped_share}
+    return parts | {"weights": parts["weights"] + mapped * training.constants.mapped_share, "kernels": 0.0}
 
 
 def _train(training: Training) -> dict[Part, float]:
@@ -245,7 +274,11 @@ def _save(training: Training) -> dict[Part, float]:
     """
     parameters, stored = training.shape.parameters, training.shape.stored_bytes
     weights = parameters * (4 + stored)
-    return {"process": training.constants.after_gb * GB, "weights": weights}
+    return _after(training) | {"weights": weights}
+
+
+def _after(training: Training) -> dict[Part, float]:
+    return {"process": training.constants.after_gb * GB, "kernels": kernel_bytes(training)}
 
 
 def _measure(training: Training) -> dict[Part, float]:
@@ -253,7 +286,7 @@ def _measure(training: Training) -> dict[Part, float]:
     parameters, stored = training.shape.parameters, training.shape.stored_bytes
     widest = 3 * 8 * training.shape.vocab * training.shape.hidden
     weights = parameters * (4 + stored * training.constants.mapped_share)
-    return {"process": training.constants.after_gb * GB, "weights": max(weights, float(widest))}
+    return _after(training) | {"weights": max(weights, float(widest))}
 
 
 def _with_allocator(training: Training, parts: dict[Part, float]) -> dict[Part, float]:

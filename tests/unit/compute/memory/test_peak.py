@@ -10,6 +10,7 @@ from kt_resources.compute.memory.peak import (
     cache_bytes,
     gradient_bytes,
     host_gb,
+    kernel_bytes,
     optimizer_bytes,
     other_models_bytes,
     predict,
@@ -120,3 +121,14 @@ def test_on_a_gpu_saving_takes_the_machines_memory() -> None:
     memory = predict(training())
     assert "save" not in memory.phases and "save" in predict(training(kind="cpu")).phases
     assert host_gb(training()) == pytest.approx(6 * SHAPE.parameters / 1e9, rel=0.05)
+
+
+@pytest.mark.parametrize(("lengths", "kernels"), [(2, 60), (100, 1024)], ids=["two lengths", "the cache is full"])
+def test_bf16_on_a_cpu_keeps_the_products_that_it_compiled(lengths: int, kernels: int) -> None:
+    """30 shapes a batch length, 1.2 MB each, 1024 at most."""
+    assert kernel_bytes(training(kind="cpu", batch_lengths=lengths)) == pytest.approx(kernels * 1.2e6)
+
+
+@pytest.mark.parametrize("changes", [{"kind": "cpu", "precision": "fp32"}, {"kind": "cuda"}])
+def test_nothing_is_compiled_in_float32_or_on_a_gpu(changes: dict[str, Any]) -> None:
+    assert kernel_bytes(training(batch_lengths=100, **changes)) == 0
