@@ -231,8 +231,9 @@ def _train(training: Training) -> dict[Part, float]:
         "gradients": gradient_bytes(training),
         "optimizer": optimizer_bytes(training),
     }
-    others = [_stepping(training), _rollout(training) | {"optimizer": learning["optimizer"]}]
-    return _base(training) | max([learning, *others], key=lambda parts: sum(parts.values()))
+    rolling = _rollout(training) | {"optimizer": learning["optimizer"]}
+    moments = [_base(training) | parts for parts in (learning, _stepping(training), rolling)]
+    return max(moments, key=lambda parts: sum(parts.values()))
 
 
 def _stepping(training: Training) -> dict[Part, float]:
@@ -250,12 +251,21 @@ def _head(training: Training, tokens: int, scored: int) -> float:
 
 
 def _rollout(training: Training) -> dict[Part, float]:
-    """Generating: the cache of all completions of a step's pass, and one position's logits of each."""
+    """Generating: the cache of all completions of a step's pass, and one position's logits of each.
+
+    On a CPU an adapter is folded into a second set of linear weights meanwhile (``trainers/rollouts.py``).
+    """
     if training.objective.rollouts is None:
         return {}
+    folds = training.kind == "cpu" and not training.update.all_weights
+    folded = training.shape.linear_parameters * training.dtype_bytes if folds else 0
     sequences = training.sequences
     logits = 4.0 * sequences * training.shape.vocab * 4
-    return {"rollout_cache": cache_bytes(training, sequences, training.length), "logits": logits}
+    return {
+        "weights": weight_bytes(training) + folded,
+        "rollout_cache": cache_bytes(training, sequences, training.length),
+        "logits": logits,
+    }
 
 
 def _evaluate(training: Training) -> dict[Part, float]:
