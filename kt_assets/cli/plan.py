@@ -83,6 +83,7 @@ def _stage_json(stage: StagePlan) -> dict[str, Any]:
         "memory_by_phase_gb": {phase: round(size, 3) for phase, size in memory.peaks_gb.items()} if memory else {},
         "host_gb": stage.host_gb,
         "usable_gb": stage.usable_gb,
+        "last_gb": stage.last_gb,
         "rows_known": stage.known_rows,
         "fits": stage.fits,
         "refused": stage.refused,
@@ -136,14 +137,16 @@ def _stages(plan: LinePlan, sources: Sequence[str]) -> Table:
 
 
 def _memory(stages: Sequence[StagePlan]) -> Table:
-    table = _table("asset", ("peak", True), ("usable", True), "in", "made of")
+    table = _table("asset", ("peak", True), ("last run", True), ("usable", True), "in", "made of")
     for stage in stages:
         assert stage.memory
         parts = sorted(stage.memory.parts_gb.items(), key=lambda part: -part[1])
         made_of = ", ".join(f"{part.replace('_', ' ')} {size:.2f}" for part, size in parts if size >= SHOWN_GB)
         if stage.host_gb:
             made_of += f"; beside the device {stage.host_gb:.1f} of the machine's memory"
-        table.add_row(stage.name, f"{stage.memory.peak_gb:.2f}", f"{stage.usable_gb:.1f}", stage.memory.phase, made_of)
+        last = f"{stage.last_gb:.2f}" if stage.last_gb else ""
+        peaks = (f"{stage.memory.peak_gb:.2f}", last, f"{stage.usable_gb:.1f}")
+        table.add_row(stage.name, *peaks, stage.memory.phase, made_of)
     return table
 
 

@@ -30,6 +30,7 @@ class StagePlan:
     Attributes:
         why: why it will be made; empty where it is fresh.
         memory: of a training; ``host_gb`` what merging and measuring take of the machine beside a GPU.
+        last_gb: the peak of its last run on such a device.
         known_rows: whether the rows' lengths are counts or the recipe's bound.
         disk_gb: of the artifact; ``scratch_gb`` while it is made.
         cost: in the price list's currency; None where there is no price or no time.
@@ -45,6 +46,7 @@ class StagePlan:
     memory: Memory | None = None
     host_gb: float | None = None
     usable_gb: float | None = None
+    last_gb: float | None = None
     known_rows: bool = True
     seconds: Seconds | None = None
     disk_gb: float | None = None
@@ -149,6 +151,7 @@ def _training_plan(
         memory=memory,
         host_gb=None if place.device.kind == "cpu" else host_gb(training),
         usable_gb=place.usable_gb,
+        last_gb=last_peak_gb(past, place) if past else None,
         known_rows=place.lengths.known,
         seconds=seconds,
         disk_gb=shape.parameters * shape.stored_bytes / 1e9 + trained * 4 / 1e9,
@@ -157,6 +160,13 @@ def _training_plan(
         refused=not certain(place).fits(settings),
         nearest=None if fits else nearest_that_fits(settings, place),
     )
+
+
+def last_peak_gb(past: Artifact, place: Place) -> float | None:
+    """The peak that the last run had, where it ran on a device of this kind in this precision."""
+    facts = past.manifest.facts
+    same = facts.get("compute", {}).get("device_kind") == place.device.kind
+    return facts.get("peak_memory_gb") if same and facts.get("precision") == place.precision else None
 
 
 def _axes(settings: Settings) -> tuple[Any, Any, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from kt_assets.definitions import load_lines
 from kt_assets.plan.base_shape import TINY, gguf_shape, source_shape
-from kt_assets.plan.line_plan import LinePlan, plan_line
+from kt_assets.plan.line_plan import LinePlan, last_peak_gb, plan_line
 from kt_assets.plan.times import SpeedSource, _past_seconds
 from kt_resources.compute.catalog import Prices, load_prices, named_device
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, UpdateMemory
@@ -114,6 +114,12 @@ def test_a_last_run_gives_its_rate() -> None:
     asked, place = training()
     found = _past_seconds(asked, 300, place, made())
     assert found is not None and dict(found.by_phase) == {"train": 30.0, "load": 5.0}
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bf16", 3.4), ("fp32", None)])
+def test_the_last_runs_own_peak_stands_beside_the_plan(precision: str, expected: float | None) -> None:
+    _, place = training()
+    assert last_peak_gb(made(peak_memory_gb=3.4, precision=precision), place) == expected
 
 
 @pytest.mark.parametrize(
