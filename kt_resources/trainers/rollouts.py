@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from kt_resources.trainers.lora_product import is_plain_lora
+
 
 class FoldedRollouts:
     """Mixed in before TRL's GRPOTrainer: its completions come from here where one process trains on a CPU."""
@@ -61,23 +63,13 @@ def can_fold(model: torch.nn.Module) -> bool:
         return True
     prompts = any(config.is_prompt_learning for config in model.peft_config.values())
     tuners = [module for module in model.modules() if _is_tuner(module)]
-    return not prompts and bool(tuners) and all(map(_is_plain_lora, tuners))
+    return not prompts and bool(tuners) and all(map(is_plain_lora, tuners))
 
 
 def _is_tuner(module: torch.nn.Module) -> bool:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return isinstance(module, BaseTunerLayer)
-
-
-def _is_plain_lora(layer: Any) -> bool:
-    from peft.tuners.lora import Linear
-
-    if type(layer) is not Linear or type(layer.base_layer) is not torch.nn.Linear or layer.merged:
-        return False
-    names = layer.active_adapters
-    plain = not layer.fan_in_fan_out and not any(layer.lora_bias.values()) and not layer.lora_variant
-    return plain and not layer.disable_adapters and all(name in layer.lora_A for name in names)
 
 
 @contextlib.contextmanager

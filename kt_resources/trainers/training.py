@@ -89,6 +89,7 @@ def _import_libraries() -> None:
 
     from kt_resources.trainers.attention import multiply_short_attention
     from kt_resources.trainers.logits import score_labelled_positions_only
+    from kt_resources.trainers.lora_product import add_lora_in_place
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -97,6 +98,7 @@ def _import_libraries() -> None:
     datasets.disable_progress_bars()
     score_labelled_positions_only()
     multiply_short_attention()
+    add_lora_in_place()
 
 
 def _is_first_process() -> bool:
