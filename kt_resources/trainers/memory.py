@@ -157,10 +157,19 @@ def training_of(
         micro_batch=optimization.micro_batch_size,
         precision=precision,
         checkpointing=optimization.gradient_checkpointing,
-        batch_lengths=max(1, min(lengths.distinct, _num_passes(optimization, lengths))),
+        batch_lengths=_batch_lengths(objective, optimization, lengths),
+        generated=optimization.micro_batch_size * optimization.gradient_accumulation_steps,
         kind=device.kind,
         shards=needs.devices if needs is not None and sharded else 1,
     )
+
+
+def _batch_lengths(objective: ObjectiveConfig, optimization: Optimization, lengths: Lengths) -> int:
+    """How many lengths of batches there can be; completions differ every time, and end one after the other."""
+    passes = _num_passes(optimization, lengths)
+    if objective.rows == "prompts":
+        return passes + optimization.micro_batch_size
+    return max(1, min(lengths.distinct, passes))
 
 
 def _num_passes(optimization: Optimization, lengths: Lengths) -> int:

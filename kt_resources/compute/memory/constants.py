@@ -19,7 +19,7 @@ class Constants(Strict):
     allocator_share: float
 
 
-CPU = Constants(process_gb=0.62, after_gb=0.8, mapped_share=1.0, allocator_share=0.2)
+CPU = Constants(process_gb=0.62, after_gb=0.62, mapped_share=1.0, allocator_share=0.2)
 """Measured on the configurations that docs/plan.md names as fitted; 0.557 GB are the imports alone."""
 
 KEPT_KERNELS = 1024
@@ -27,6 +27,9 @@ KEPT_KERNELS = 1024
 
 KERNELS_A_LENGTH = 30
 """Shapes of products of one batch length: layers, adapters and attention, forward and backward."""
+
+KERNELS_LEFT = 0.37
+"""Of what grows with the lengths, the share that is still held after a trim: three trainings, 4 to 12 steps."""
 
 KERNEL_BYTES = 1.2e6
 """Of one, on average, fitted to five trainings of 57 to 152 steps; products of linear layers alone take 0.7e6."""

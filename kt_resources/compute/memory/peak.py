@@ -11,6 +11,7 @@ from kt_resources.compute.memory.constants import (
     KEPT_KERNELS,
     KERNEL_BYTES,
     KERNELS_A_LENGTH,
+    KERNELS_LEFT,
     Constants,
 )
 from kt_resources.compute.memory.logits import Head, head_bytes
@@ -48,6 +49,7 @@ class Training(Strict):
         padded: rows of a batch differ in length.
         batch_lengths: different lengths that batches have over the run, at most.
         kind: where the model lives; on ``cpu`` the process and the model share one memory.
+        generated: sequences that an online objective generates at once; 0 takes those of a pass.
         shards: processes over which FSDP splits weights, gradients and optimizer state.
     """
 
@@ -60,6 +62,7 @@ class Training(Strict):
     checkpointing: bool = False
     padded: bool = True
     batch_lengths: int = Field(default=1, ge=1)
+    generated: int = Field(default=0, ge=0)
     kind: Literal["cuda", "rocm", "mps", "cpu"] = "cuda"
     shards: int = Field(default=1, ge=1)
 
@@ -259,7 +262,7 @@ def _rollout(training: Training) -> dict[Part, float]:
         return {}
     folds = training.kind == "cpu" and not training.update.all_weights
     folded = training.shape.linear_parameters * training.dtype_bytes if folds else 0
-    sequences = training.sequences
+    sequences = training.generated or training.sequences
     logits = 4.0 * sequences * training.shape.vocab * 4
     return {
         "weights": weight_bytes(training) + folded,
@@ -288,14 +291,18 @@ def _save(training: Training) -> dict[Part, float]:
 
 
 def _after(training: Training) -> dict[Part, float]:
-    return {"process": training.constants.after_gb * GB, "kernels": kernel_bytes(training)}
+    """What a finished training leaves: the libraries, and the part of the kernels that no trimming gives back."""
+    return {"process": training.constants.after_gb * GB, "kernels": KERNELS_LEFT * kernel_bytes(training)}
 
 
 def _measure(training: Training) -> dict[Part, float]:
-    """One float32 model at a time, with its checkpoint's file mapped; the largest matrix thrice in float64."""
+    """Two float32 models, the first not yet collected as the second is loaded from its mapped file.
+
+    Or the largest matrix thrice in float64, where that is more.
+    """
     parameters, stored = training.shape.parameters, training.shape.stored_bytes
     widest = 3 * 8 * training.shape.vocab * training.shape.hidden
-    weights = parameters * (4 + stored * training.constants.mapped_share)
+    weights = parameters * (2 * 4 + stored * training.constants.mapped_share)
     return _after(training) | {"weights": max(weights, float(widest))}
 
 

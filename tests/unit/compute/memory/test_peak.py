@@ -117,10 +117,10 @@ def test_long_completions_make_generation_the_peak() -> None:
 
 
 def test_on_a_gpu_saving_takes_the_machines_memory() -> None:
-    """float32 weights and the stored ones: 6 bytes a parameter of an 8B model, beside the device."""
+    """Two float32 models and the file of stored ones: 10 bytes a parameter of an 8B model, beside the device."""
     memory = predict(training())
     assert "save" not in memory.phases and "save" in predict(training(kind="cpu")).phases
-    assert host_gb(training()) == pytest.approx(6 * SHAPE.parameters / 1e9, rel=0.05)
+    assert host_gb(training()) == pytest.approx(10 * SHAPE.parameters / 1e9, rel=0.05)
 
 
 @pytest.mark.parametrize(("lengths", "kernels"), [(2, 60), (100, 1024)], ids=["two lengths", "the cache is full"])
