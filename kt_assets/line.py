@@ -225,7 +225,11 @@ def _add_shipping(line: Line) -> None:
     mixes = [name for name, dataset in recipe.datasets.items() if dataset.type == "mix" and name in line.stages]
     calibration = {"calibration": mixes[0]} if mixes else {}
     shipped = {}
+    no_model = recipe.adapter_only(recipe.shipped.removesuffix("_model"))
     for name, target in recipe.quantize.assets.items():
+        if no_model:
+            line.absent[name] = no_model
+            continue
         parents = {"model": recipe.shipped, "evaluation": "eval_tasks"} | calibration
         config = quantize_config(recipe, target)
         line.add(name, gguf_model, config, parents, "gguf_model", recipe.quantize.resources)

@@ -1,6 +1,7 @@
 """The evaluation room: every model of the line on the same held-out prompts, and a report that a person opens."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 
@@ -13,7 +14,7 @@ from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
 from kt_resources.recipes.recipe import BASE, Recipe
-from kt_resources.store.store import Store
+from kt_resources.store.store import Artifact, Store
 from kt_resources.store.tables import read_rows
 
 VERSION = "2"
@@ -51,7 +52,7 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
     spec = EvaluateSpec(
         out_dir=work.out,
         scratch_dir=work.scratch,
-        models=evaluated_models(work),
+        models=evaluated_models(work, store),
         tasks_dir=tasks.path("tasks"),
         general_text=tasks.path("general_text.txt"),
         ability_dir=tasks.path("general_ability"),
@@ -66,26 +67,37 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
     return Made.of_program(result, facts, {"models": models_table(results["models"])})
 
 
-def evaluated_models(work: Work) -> tuple[EvaluatedModel, ...]:
-    """Every parent that holds a model, the base first; a GGUF is asked with the base model's tokenizer."""
+def evaluated_models(work: Work, store: Store) -> tuple[EvaluatedModel, ...]:
+    """Every parent that holds a model, the base first; a GGUF is asked with the base model's tokenizer.
+
+    An adapter that could not be merged is asked on the very version of its start that it was trained on.
+    """
     base = work.inputs[BASE]
     found = []
     for name, artifact in work.inputs.items():
         if name in NO_MODELS:
             continue
         gguf = (artifact.folder / "model.gguf").exists()
-        path = artifact.path("model.gguf" if gguf else "model")
+        alone = bool(artifact.manifest.facts.get("adapter_only"))
+        folder = _start_of(artifact, store) if alone else (base if gguf else artifact).path("model")
         found.append(
             EvaluatedModel(
                 asset=name,
                 step=name.removesuffix("_model"),
                 data_version=artifact.data_version,
-                path=path,
-                tokenizer_dir=(base if gguf else artifact).path("model"),
+                path=artifact.path("model.gguf") if gguf else folder,
+                tokenizer_dir=folder,
+                adapter_dir=artifact.path("adapter") if alone else None,
                 made_from=tuple(parent.name for parent in work.stage.parents[name].parents.values()),
             )
         )
     return tuple(found)
+
+
+def _start_of(artifact: Artifact, store: Store) -> Path:
+    """The model that the artifact's step started from."""
+    start = artifact.manifest.parents["start"]
+    return store.get(start.asset, start.data_version).path("model")
 
 
 def worked_examples(work: Work) -> dict[str, tuple[Example, ...]]:

@@ -135,11 +135,15 @@ def evaluate_model(
 @contextlib.contextmanager
 def open_model(model: EvaluatedModel, spec: EvaluateSpec, folder: Path) -> Iterator[Any]:
     """The engine of a checkpoint folder or a GGUF file; what it exports into ``folder`` is gone afterwards."""
-    from kt_resources.generators.open_engine import open_engine
+    from kt_resources.generators.open_engine import open_adapted, open_engine
 
     exported = folder / "exported"
     exported.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(model.path, spec.config.engine, model.tokenizer_dir, spec.config.batch_size, exported)
+    size = spec.config.batch_size
+    if model.adapter_dir:
+        engine = open_adapted(model.path, model.adapter_dir, size)
+    else:
+        engine = open_engine(model.path, spec.config.engine, model.tokenizer_dir, size, exported)
     try:
         yield engine
         shutil.rmtree(exported)

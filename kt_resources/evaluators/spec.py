@@ -17,6 +17,7 @@ class EvaluatedModel(Strict):
         step: what a person calls it: a step of the recipe, ``base``, ``merged``, ``gguf``.
         path: a Hugging Face checkpoint folder, or a ``.gguf`` file.
         tokenizer_dir: folder with the tokenizer and the chat template that this model is asked with.
+        adapter_dir: an adapter that goes on ``path`` and could not be merged into it.
         made_from: assets of the models that it was made from (its start; what was merged; what was quantized).
     """
 
@@ -25,6 +26,7 @@ class EvaluatedModel(Strict):
     data_version: str
     path: Path
     tokenizer_dir: Path
+    adapter_dir: Path | None = None
     made_from: tuple[str, ...] = ()
 
 

@@ -48,6 +48,13 @@ def open_engine(
     return LlamaCppEngine(exported(model, folder), tokenizer_dir or model, batch_size)
 
 
+def open_adapted(model: Path, adapter_dir: Path, batch_size: int) -> ScoringEngine:
+    """``model`` with an adapter on it that cannot be merged, which transformers alone runs; close it when done."""
+    from kt_resources.generators.transformers import TransformersEngine
+
+    return TransformersEngine(model, batch_size, adapter_dir=adapter_dir)
+
+
 def choose_engine(model: Path, engine: Engine) -> str:
     """``llama_cpp`` or ``transformers`` for this model on this machine."""
     from kt_resources.compute.precision import program_device

@@ -16,20 +16,27 @@ if TYPE_CHECKING:
 
 
 class TransformersEngine:
-    """Generates with transformers from a checkpoint folder.
+    """Generates with transformers from a checkpoint folder, with an adapter on it where one is given.
 
     Attributes:
         batch_size: completions in one batch; batches hold prompts of like length, padded on the left.
     """
 
-    def __init__(self, folder: Path, batch_size: int = 32, device: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, batch_size: int = 32, device: str | None = None, adapter_dir: Path | None = None
+    ) -> None:
         import torch
         from transformers import AutoModelForCausalLM
 
         self.folder, self.batch_size = folder, batch_size
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = FolderTokenizer(folder)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder).to(self.device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(folder)
+        if adapter_dir:
+            from kt_resources.trainers.adapted import load_adapted
+
+            model = load_adapted(model, adapter_dir)
+        self.model: Any = model.to(self.device).eval()
 
     def close(self) -> None:
         self.model = None

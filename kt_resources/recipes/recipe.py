@@ -84,7 +84,9 @@ class Step(Strict):
 
     @model_validator(mode="after")
     def _can_learn(self) -> "Step":
-        if problem := self.objective.problem(self.optimization):
+        sharded = self.resources.sharding == "fsdp"
+        problem = self.objective.problem(self.optimization) or self.update.problem_with(self.optimization, sharded)
+        if problem:
             raise ValueError(problem)
         return self
 
@@ -183,7 +185,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _refers_to_what_is_there(self) -> "Recipe":
         found = [*self._step_problems(), *self._dataset_problems(), *self._merge_problems(), *self._gate_problems()]
-        found += self._held_out_problems()
+        found += [*self._held_out_problems(), *self._adapter_problems()]
         shared = shared_seeds(generated_tasks(self.data, self.eval_tasks))
         if problems := found + [Problem(("eval_tasks",), words) for words in shared]:
             raise RecipeProblems(problems)
@@ -307,6 +309,37 @@ class Recipe(Strict):
         if self.quantize.input and self.quantize.input not in names | {"merged"}:
             words = f"{self.quantize.input!r} is no step; there are {', '.join(sorted(names))}, merged"
             yield Problem(("quantize", "input"), words)
+
+    def adapter_only(self, name: str) -> str | None:
+        """Why there is no model of the step ``name``; None where there is one."""
+        update = next((step.update for step in self.training if step.name == name), None)
+        if update is None or update.mergeable:
+            return None
+        return f"{name!r} leaves an adapter only: {update.type} cannot be merged into a model's weights"
+
+    def _adapter_problems(self) -> Iterable[Problem]:
+        """Whatever would read a model where there is an adapter only."""
+        uses: list[tuple[tuple[str | int, ...], str]] = [
+            (("training", index, "start"), step.start) for index, step in enumerate(self.training)
+        ]
+        uses += [
+            (("training", index, "objective", step.objective.type, role), name)
+            for index, step in enumerate(self.training)
+            for role, name in step.objective.companions.items()
+        ]
+        uses += [
+            (("datasets", name, "policy"), dataset.policy)
+            for name, dataset in self.datasets.items()
+            if isinstance(dataset, OnPolicy)
+        ]
+        uses += [(("merge", "inputs"), name) for name in (self.merge.inputs if self.merge else ())]
+        if self.quantize.input:
+            uses.append((("quantize", "input"), self.quantize.input))
+        elif self.merge is None and "quantize" in self.model_fields_set:
+            uses.append((("quantize",), self.training[-1].name))
+        for path, name in uses:
+            if words := self.adapter_only(name):
+                yield Problem(path, words)
 
     def _ancestors(self, name: str) -> list[str]:
         """What ``name`` was trained from, nearest first, ``base_model`` last; a start that is no step ends it."""

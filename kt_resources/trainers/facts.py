@@ -22,12 +22,13 @@ class Facts(Strict):
         eos_token_id_identical: in config, generation config and tokenizer.
         vocab_size_identical: in the config and in the embedding's rows.
         tied_embeddings_survive: the tie flag is the start's, and tied weights are equal after a reload.
-        delta_norm_relative: ‖W − W₀‖ / ‖W₀‖ over all tensors.
+        delta_norm_relative: ‖W − W₀‖ / ‖W₀‖ over all tensors; None where the weights stay and an adapter is all.
         adapter_merged_max_logit_diff: largest |logit| difference between start + adapter and the merged model, in
             float32 on the probe prompts; None where there is no adapter or no probe.
         adapter_merged_mean_kl: mean KL(start + adapter ‖ merged) over the same positions, in nats.
         trained_saved_max_logit_diff: largest |logit| difference between the model in memory at the end of training and
             the saved one, loaded anew; None unless it was trained in float32 and its last weights were kept.
+        adapter_only: True where the artifact holds an adapter and no model; None elsewhere.
         kl_to_start: mean KL(trained ‖ start) over the probe prompts' positions, in nats.
         stops_rate: share of probe prompts whose greedy answer ends with a stop token in time.
     """
@@ -57,7 +58,7 @@ class Facts(Strict):
     tied_embeddings_survive: bool
     finite: bool
     has_nan: bool
-    delta_norm_relative: float
+    delta_norm_relative: float | None
     num_changed_tensors: int
     num_tensors: int
     adapter_merged_max_logit_diff: float | None = None
@@ -65,4 +66,5 @@ class Facts(Strict):
     trained_saved_max_logit_diff: float | None = None
     kl_to_start: float | None = None
     stops_rate: float | None = None
+    adapter_only: bool | None = None
     num_probes: int

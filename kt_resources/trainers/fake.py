@@ -81,10 +81,13 @@ class FakeTrainer:
         figures = reward if metric == "eval_reward" else accuracy
         answers_pairs = spec.objective.rows == "preference_pairs" and spec.objective.makes == "language_model"
         preference = accuracy_facts([-1.0, 1.0], [1.0, 1.0]) if answers_pairs else {}
-        adapter = (
-            {} if spec.update.has_adapter else {"adapter_merged_max_logit_diff": None, "adapter_merged_mean_kl": None}
-        )
-        return Facts(**{**HEALTHY.model_dump(), **axes, **figures, **preference, **adapter, **self.facts}).model_dump()
+        adapter: dict[str, Any] = {}
+        if not (spec.update.has_adapter and spec.update.mergeable):
+            adapter |= {"adapter_merged_max_logit_diff": None, "adapter_merged_mean_kl": None}
+        if not spec.update.mergeable:
+            adapter |= {"adapter_only": True, "delta_norm_relative": None, "num_changed_tensors": 0}
+        told = {**axes, **figures, **preference, **adapter, **self.facts}
+        return Facts(**{**HEALTHY.model_dump(), **told}).model_dump()
 
 
 def _row_ids(file: Path) -> list[str]:
@@ -94,19 +97,20 @@ def _row_ids(file: Path) -> list[str]:
 
 
 def _write_weights(spec: TrainSpec, ids: list[str]) -> None:
-    """``model/`` and, where the update has one, ``adapter/``: four numbers that depend on step and rows."""
+    """``model/`` where one is left and ``adapter/`` likewise: four numbers that depend on step and rows."""
     import numpy as np
     from safetensors.numpy import save_file
 
     seed = hashlib.sha256(json.dumps([spec.name, spec.objective.type, ids]).encode()).digest()[:16]
     numbers = np.frombuffer(seed, dtype=np.uint8).astype(np.float32).reshape(4, 4)
     model_dir, adapter_dir = spec.out_dir / "model", spec.out_dir / "adapter"
-    model_dir.mkdir(parents=True, exist_ok=True)
-    if spec.model_dir.is_dir():
-        copy_all_but_weights(spec.model_dir, model_dir)
-    save_file({"model.embed_tokens.weight": numbers}, model_dir / "model.safetensors", metadata={"format": "pt"})
+    if spec.update.mergeable:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        if spec.model_dir.is_dir():
+            copy_all_but_weights(spec.model_dir, model_dir)
+        save_file({"model.embed_tokens.weight": numbers}, model_dir / "model.safetensors", metadata={"format": "pt"})
     if spec.update.has_adapter:
-        adapter_dir.mkdir(exist_ok=True)
+        adapter_dir.mkdir(parents=True, exist_ok=True)
         save_file({"lora_A.weight": numbers}, adapter_dir / "adapter_model.safetensors")
         write_json(adapter_dir / "adapter_config.json", {"peft_type": "LORA", "r": 1})
 

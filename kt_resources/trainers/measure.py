@@ -39,12 +39,47 @@ class Probes:
 def measure(start_dir: Path, artifact_dir: Path, probes: Probes) -> dict[str, Any]:
     """Facts of the model in ``artifact_dir`` against the one it started from (:class:`Facts`, training's aside)."""
     model_dir, adapter_dir = artifact_dir / "model", artifact_dir / "adapter"
+    if not model_dir.is_dir():
+        return _adapter_only_facts(start_dir, adapter_dir, probes)
     return {
         **_form_facts(start_dir, model_dir),
         **_weight_facts(start_dir, model_dir),
         **_behaviour_facts(start_dir, model_dir, adapter_dir, probes),
         "num_probes": len(probes.prompts),
     }
+
+
+def _adapter_only_facts(start_dir: Path, adapter_dir: Path, probes: Probes) -> dict[str, Any]:
+    """Facts of an adapter that is not merged: form and weights are the start's, what it answers is not."""
+    from transformers import AutoTokenizer
+
+    from kt_resources.trainers.adapted import load_adapted
+    from kt_resources.trainers.answers import greedy_answers, prompt_ids
+
+    weights = [read_tensor(file, name) for name, file in tensors(adapter_dir).items()]
+    facts: dict[str, Any] = {
+        **_form_facts(start_dir, start_dir),
+        "adapter_only": True,
+        "tied_embeddings_survive": True,
+        "has_nan": any(bool(tensor.isnan().any()) for tensor in weights),
+        "finite": all(bool(tensor.isfinite().all()) for tensor in weights),
+        "delta_norm_relative": None,
+        "num_changed_tensors": 0,
+        "num_tensors": len(weights),
+        "num_probes": len(probes.prompts),
+    }
+    if not probes.prompts:
+        return facts
+    tokenizer, start = AutoTokenizer.from_pretrained(start_dir), _load(start_dir)
+    ids = [prompt_ids(tokenizer, prompt) for prompt in probes.prompts]
+    before = _logits(start, ids)
+    adapted = load_adapted(start, adapter_dir).eval()
+    answers, after = greedy_answers(adapted, tokenizer, probes.prompts, probes.max_new_tokens), _logits(adapted, ids)
+    facts["stops_rate"] = sum(answer.stopped for answer in answers) / len(answers)
+    facts["kl_to_start"] = _mean_kl(after, before)
+    if probes.trained is not None:
+        facts["trained_saved_max_logit_diff"] = _max_difference(list(probes.trained), after)
+    return facts
 
 
 # -- the form: tokenizer, template, stop tokens, vocabulary

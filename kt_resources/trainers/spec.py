@@ -99,7 +99,8 @@ class TrainSpec(ProgramSpec):
 
     @model_validator(mode="after")
     def _can_learn(self) -> "TrainSpec":
-        if problem := self.objective.problem(self.optimization):
+        problem = self.objective.problem(self.optimization) or self.update.problem_with(self.optimization, False)
+        if problem:
             raise ValueError(problem)
         return self
 

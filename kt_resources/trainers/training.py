@@ -271,6 +271,8 @@ def _save(spec: TrainSpec, kept: Path) -> None:
     if spec.update.has_adapter:
         adapter, config = spec.update.saved_adapter(kept)
         save_adapter(adapter, config, spec.out_dir / "adapter")
+        if not spec.update.mergeable:
+            return
         weights = merged_weights(spec.model_dir, spec.out_dir / "adapter")
     else:
         weights = moved_weights(spec.model_dir, kept, load_dtype(spec))
@@ -329,15 +331,21 @@ def _probe_prompts(spec: TrainSpec) -> list[list[dict[str, str]]]:
 
 def _write_samples(spec: TrainSpec, before: Sequence[str], tokenizer: Any) -> None:
     """The start model's and the saved model's answers to the same prompts, side by side."""
-    from kt_resources.trainers.kinds import load_model
-
-    model = load_model(spec.out_dir / "model", dtype=load_dtype(spec))
-    after = _sample_answers(spec, model, tokenizer)
+    after = _sample_answers(spec, _load_saved(spec), tokenizer)
     samples = [
         {**sample.model_dump(), "before": old, "after": new}
         for sample, old, new in zip(spec.sample_prompts, before, after, strict=True)
     ]
     write_json(spec.out_dir / "run" / "samples.json", samples)
+
+
+def _load_saved(spec: TrainSpec) -> Any:
+    from kt_resources.trainers.adapted import load_adapted
+    from kt_resources.trainers.kinds import load_model
+
+    if spec.update.mergeable:
+        return load_model(spec.out_dir / "model", dtype=load_dtype(spec))
+    return load_adapted(load_model(spec.model_dir, dtype=load_dtype(spec)), spec.out_dir / "adapter")
 
 
 def _result(spec: TrainSpec, trained: Trained, clock: Clock, facts: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import pytest
 from kt_resources.trainers.updates import UPDATES
 
 
-@pytest.mark.parametrize("update", [name for name, update in UPDATES.items() if update.has_adapter])
+@pytest.mark.parametrize(
+    "update", [name for name, update in UPDATES.items() if update.has_adapter and update.mergeable]
+)
 def test_merged_equals_adapter(make_spec: Any, run: Any, update: str) -> None:
     if problem := UPDATES[update].model_construct().problem():
         pytest.skip(problem)

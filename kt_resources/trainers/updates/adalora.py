@@ -25,7 +25,7 @@ SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 class Adalora(TargetedUpdate):
-    """Rank where it helps; the layers together keep ``target_r`` each on average.
+    """Rank where it helps; the layers together keep ``target_r`` each on average. The paper's rates are near 1e-3.
 
     Attributes:
         init_r, target_r: rank a layer at the start, and on average at the end.
@@ -36,6 +36,7 @@ class Adalora(TargetedUpdate):
     """
 
     type: Literal["adalora"] = "adalora"
+    learning_rate_scale: ClassVar[float] = 5.0
     shardable: ClassVar[bool] = False
 
     init_r: int = Field(default=12, ge=2, le=1024)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
+    from kt_resources.trainers.spec import Optimization
+
 OptimizerClass = Callable[..., "torch.optim.Optimizer"]
 
 
@@ -23,12 +25,14 @@ class UpdateStrategy(Strict):
 
     Attributes:
         has_adapter: whether training leaves an adapter beside the merged model.
+        mergeable: whether the adapter can be folded into the model; where not, a step leaves the adapter alone.
         learning_rate_scale: the vetted rate over LoRA's, where the objective's default is taken.
         shardable: whether it can work on weights of which every device holds a part (FSDP).
     """
 
     type: str
     has_adapter: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = True
     learning_rate_scale: ClassVar[float] = 1.0
     shardable: ClassVar[bool] = True
 
@@ -40,6 +44,15 @@ class UpdateStrategy(Strict):
 
     def problem(self) -> str | None:
         """Why this strategy cannot work as set, or on this machine; asked when the recipe loads. Imports no torch."""
+        return None
+
+    def problem_with(self, optimization: "Optimization", sharded: bool) -> str | None:
+        """Why this strategy cannot work with the step's other settings; asked when the recipe loads.
+
+        ``sharded``: every device holds a part of the weights (FSDP).
+        """
+        if sharded and not self.shardable:
+            return f"{self.type} needs whole matrices on every device and cannot train under sharding: fsdp"
         return None
 
     def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig | None":

@@ -101,7 +101,10 @@ def _set_reference(model: "peft.PeftModel", low: Low) -> None:
 
 
 def added(updates: Iterable[tuple[float, Low]]) -> Low:
-    """The sum of weighted LoRAs as one of the ranks' sum: ``Σ wᵢ sᵢ Bᵢ Aᵢ = [w₁s₁B₁ | w₂s₂B₂ | …] [A₁; A₂; …]``."""
+    """The sum of weighted LoRAs as one of the ranks' sum: ``Σ wᵢ sᵢ Bᵢ Aᵢ = [w₁s₁B₁ | w₂s₂B₂ | …] [A₁; A₂; …]``.
+
+    Whatever else PEFT saves with an adapter, as the head of a reward model, is the first one's.
+    """
     import torch
 
     parts = list(updates)
@@ -110,6 +113,8 @@ def added(updates: Iterable[tuple[float, Low]]) -> Low:
         if ".lora_B." in name:
             columns = [weight * low.scaling * low.weights[name].float() for weight, low in parts]
             weights[name] = torch.cat(columns, dim=1)
+        elif ".lora_A." not in name:
+            weights[name] = parts[0][1].weights[name]
         else:
             weights[name] = torch.cat([low.weights[name].float() for _, low in parts], dim=0)
     rank = sum(low.config["r"] for _, low in parts)

@@ -14,13 +14,16 @@ from kt_resources.trainers.updates.qlora import Qlora
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_it_learns_and_saves_a_whole_model(make_spec: Callable[..., TrainSpec], run: Any, update: str) -> None:
-    """Loss falls; some of the 20 tensors moved, the others are the start's; an adapter where there is to be one."""
+    """Loss falls; some of the 20 tensors moved, the others are the start's; an adapter where there is to be one, and
+    the adapter alone where it cannot be merged."""
     if problem := UPDATES[update].model_construct().problem():
         pytest.skip(problem)
     spec = make_spec("sft", update)
     facts = run(spec)["facts"]
     assert facts["final_eval_loss"] < facts["start_eval_loss"]
-    assert 0 < facts["num_changed_tensors"] <= facts["num_tensors"] == 20
+    if UPDATES[update].mergeable:
+        assert 0 < facts["num_changed_tensors"] <= facts["num_tensors"] == 20
+    assert (spec.out_dir / "model").is_dir() == UPDATES[update].mergeable == (facts["adapter_only"] is None)
     assert (spec.out_dir / "adapter").is_dir() == UPDATES[update].has_adapter
     assert facts["tied_embeddings_survive"] and facts["tokenizer_identical"]
 
