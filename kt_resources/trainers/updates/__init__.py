@@ -13,6 +13,7 @@ from kt_resources.trainers.updates.ia3 import Ia3
 from kt_resources.trainers.updates.lora import Lora
 from kt_resources.trainers.updates.lora_plus import LoraPlus
 from kt_resources.trainers.updates.pissa import Pissa
+from kt_resources.trainers.updates.prompt_tuning import PromptTuning
 from kt_resources.trainers.updates.qdora import Qdora
 from kt_resources.trainers.updates.qlora import Qlora
 from kt_resources.trainers.updates.relora import Relora
@@ -35,6 +36,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "spectrum": Spectrum,
     "galore": Galore,
     "relora": Relora,
+    "prompt_tuning": PromptTuning,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time

@@ -163,3 +163,26 @@ def test_a_file_that_is_no_gguf_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF but not really")
     with pytest.raises(GenerationError, match="cannot load it"):
         open_engine(tmp_path / "model.gguf")
+
+
+def test_an_adapter_that_is_not_merged_answers_and_scores(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """Under prompt tuning a prompt of n tokens has n rows of scores, and greedy answers are the adapted model's own."""
+    import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from kt_resources.generators.open_engine import open_adapted
+    from kt_resources.trainers.updates.prompt_tuning import PromptTuning
+
+    torch.manual_seed(0)
+    model, strategy = AutoModelForCausalLM.from_pretrained(tiny_model_dir), PromptTuning()
+    adapted = get_peft_model(model, strategy.peft_config(model, 1))
+    adapted.prompt_encoder.default.embedding.weight.data.normal_()
+    adapted.save_pretrained(tmp_path)
+    strategy.attach(adapted.eval())
+    engine = open_adapted(tiny_model_dir, tmp_path, batch_size=3)
+    ids = engine.tokenizer.encode_chat(CHATS[0])
+    expected = adapted(input_ids=torch.tensor([ids])).logits[0].detach().numpy()
+    np.testing.assert_allclose(engine.logits(ids), expected, atol=1e-5)
+    ((answer,),) = engine.generate([ids], 1, Sampling(temperature=0, max_new_tokens=1))
+    assert answer.finished or answer.token_ids == (expected[-1].argmax(),)
