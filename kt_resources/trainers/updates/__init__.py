@@ -13,6 +13,7 @@ from kt_resources.trainers.updates.ia3 import Ia3
 from kt_resources.trainers.updates.lora import Lora
 from kt_resources.trainers.updates.lora_plus import LoraPlus
 from kt_resources.trainers.updates.pissa import Pissa
+from kt_resources.trainers.updates.prefix_tuning import PrefixTuning
 from kt_resources.trainers.updates.prompt_tuning import PromptTuning
 from kt_resources.trainers.updates.qdora import Qdora
 from kt_resources.trainers.updates.qlora import Qlora
@@ -37,6 +38,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "galore": Galore,
     "relora": Relora,
     "prompt_tuning": PromptTuning,
+    "prefix_tuning": PrefixTuning,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
