@@ -36,7 +36,7 @@ def update_memory(update: UpdateStrategy, shape: ModelShape) -> UpdateMemory:
         return special(update, shape)
     if not update.has_adapter:
         return UpdateMemory(trained=shape.parameters, all_weights=True, head=True)
-    rank = getattr(update, "r", getattr(update, "init_r", 16))
+    rank = getattr(update, "r", getattr(update, "init_r", 16)) * getattr(update, "experts", 1)
     adapted = _adapted(getattr(update, "target_modules", "all-linear"), shape)
     magnitude = "dora" in update.type
     a_layer = sum(rank * sum(shape.linears[name]) for name in adapted)

@@ -13,6 +13,7 @@ from kt_resources.trainers.updates.ia3 import Ia3
 from kt_resources.trainers.updates.lora import Lora
 from kt_resources.trainers.updates.lora_plus import LoraPlus
 from kt_resources.trainers.updates.pissa import Pissa
+from kt_resources.trainers.updates.poly import Poly
 from kt_resources.trainers.updates.prefix_tuning import PrefixTuning
 from kt_resources.trainers.updates.prompt_tuning import PromptTuning
 from kt_resources.trainers.updates.qdora import Qdora
@@ -39,6 +40,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "relora": Relora,
     "prompt_tuning": PromptTuning,
     "prefix_tuning": PrefixTuning,
+    "poly": Poly,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time
