@@ -10,6 +10,7 @@ from kt_resources.trainers.updates.dora import Dora
 from kt_resources.trainers.updates.full import Full
 from kt_resources.trainers.updates.galore import Galore
 from kt_resources.trainers.updates.ia3 import Ia3
+from kt_resources.trainers.updates.loftq import Loftq
 from kt_resources.trainers.updates.lora import Lora
 from kt_resources.trainers.updates.lora_plus import LoraPlus
 from kt_resources.trainers.updates.pissa import Pissa
@@ -41,6 +42,7 @@ UPDATES: dict[str, type[UpdateStrategy]] = {
     "prompt_tuning": PromptTuning,
     "prefix_tuning": PrefixTuning,
     "poly": Poly,
+    "loftq": Loftq,
 }
 
 Update: Any = Annotated[Union[tuple(UPDATES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time

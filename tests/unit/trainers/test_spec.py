@@ -24,8 +24,9 @@ def test_importing_the_spec_imports_neither_torch_nor_dagster() -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("update", UPDATES)
 def test_every_objective_pairs_with_every_update(
-    make_spec: Callable[..., TrainSpec], objective: str, update: str
+    make_spec: Callable[..., TrainSpec], monkeypatch: pytest.MonkeyPatch, objective: str, update: str
 ) -> None:
+    monkeypatch.setenv("KT_FAKE_DEVICES", "cuda:1x24")  # LoftQ asks for a GPU
     spec = make_spec(objective, update)
     assert isinstance(spec.objective, OBJECTIVES[objective])
     assert isinstance(spec.update, UPDATES[update])
