@@ -53,6 +53,22 @@ AIMS: Mapping[str, Aim] = MappingProxyType(
 )
 """The amounts in the figure's own unit: held-out loss, or reward between 0 and 1."""
 
-LEARNING_RATES: Mapping[str, float] = MappingProxyType({"full": 3e-3, "lora_plus": 1e-3, "rslora": 2.5e-3})
-"""Where an update strategy needs another rate than :data:`LEARNING_RATE`: rsLoRA scales by
-√r = 4 times as much, and LoRA+ teaches B at 16 times the rate."""
+LEARNING_RATES: Mapping[str, float] = MappingProxyType(
+    {
+        "full": 3e-3,
+        "lora_plus": 1e-3,
+        "rslora": 2.5e-3,
+        "vera": 0.1,
+        "adalora": 0.05,
+        "ia3": 0.6,
+        "poly": 0.03,
+        "prompt_tuning": 0.1,
+        "prefix_tuning": 0.1,
+    }
+)
+"""Where an update strategy needs another rate than :data:`LEARNING_RATE`: rsLoRA scales by √r = 4 times as much, LoRA+
+teaches B at 16 times the rate; few trained numbers learn at high ones."""
+
+LONGER: Mapping[str, int] = MappingProxyType({"ia3": 4, "prompt_tuning": 8, "prefix_tuning": 3})
+"""How many times an objective's steps an update strategy takes: scales and soft prompts can do little in a random model
+of two layers, and need the time to do it."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES
+from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, LONGER
 from kt_resources.compute.program import Progress
 from kt_resources.errors import KtError
 from kt_resources.trainers.objectives import OBJECTIVES
@@ -105,7 +105,7 @@ def _spec(objective: str, update: str, prepared: Path, folder: Path) -> TrainSpe
         "update": {"type": update},
         "optimization": {
             "micro_batch_size": aim.batch,
-            "max_steps": aim.steps,
+            "max_steps": aim.steps * LONGER.get(update, 1),
             "num_evals": 1,
             "learning_rate": LEARNING_RATES.get(update, LEARNING_RATE),
         },
