@@ -20,19 +20,24 @@ MAX_PAIRS = 100
 """The first so many held-out pairs are scored: each costs four forward passes."""
 
 
-def preference_facts(start_dir: Path, model_dir: Path, file: Path | None) -> dict[str, Any]:
+def preference_facts(start_dir: Path, artifact_dir: Path, file: Path | None) -> dict[str, Any]:
     """``start_``, ``final_preference_accuracy``, the gain with its 95 % interval, ``num_held_out_pairs``.
 
-    Empty where ``file`` holds no pairs or the model is none that writes text (a reward model).
+    Of the model in ``artifact_dir/model`` or, where there is none, of the start under ``artifact_dir/adapter``. Empty
+    where ``file`` holds no pairs or the model is none that writes text (a reward model).
     """
     import pyarrow.parquet as pq
 
-    if file is None or COLUMNS - set(pq.read_schema(file).names) or not _writes_text(model_dir):
+    if file is None or COLUMNS - set(pq.read_schema(file).names) or not _writes_text(start_dir):
         return {}
     pairs = pq.read_table(file, columns=sorted(COLUMNS)).slice(0, MAX_PAIRS).to_pylist()
     if not pairs:
         return {}
-    return accuracy_facts(*(pair_margins(folder, pairs) for folder in (start_dir, model_dir)))
+    merged = (artifact_dir / "model").is_dir()
+    before = pair_margins(start_dir, pairs)
+    if merged:
+        return accuracy_facts(before, pair_margins(artifact_dir / "model", pairs))
+    return accuracy_facts(before, pair_margins(start_dir, pairs, artifact_dir / "adapter"))
 
 
 def accuracy_facts(start: Sequence[float], final: Sequence[float]) -> dict[str, Any]:
@@ -54,15 +59,22 @@ def accuracy_facts(start: Sequence[float], final: Sequence[float]) -> dict[str, 
     }
 
 
-def pair_margins(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> list[float]:
-    """log p(chosen) − log p(rejected) of each pair under the checkpoint in ``folder``, in nats, in float32."""
+def pair_margins(folder: Path, pairs: Sequence[Mapping[str, Any]], adapter: Path | None = None) -> list[float]:
+    """log p(chosen) − log p(rejected) of each pair under the checkpoint in ``folder``, in nats, in float32.
+
+    Args:
+        adapter: a folder with an adapter that goes on the checkpoint.
+    """
     import torch
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from kt_resources.trainers.data import rendered_pair
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter)).eval()
     rows = [rendered_pair(dict(pair), tokenizer) for pair in pairs]
     sides = ("chosen", "rejected")
     scores = [[answer_log_prob(model, tokenizer, row["prompt"], row[side]) for side in sides] for row in rows]

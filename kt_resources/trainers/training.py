@@ -311,7 +311,7 @@ def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
         final_eval_reward_accuracy=figures.get("eval_reward_accuracy"),
         redrawn_groups=total_redrawn(trained.curve),
         **measure(spec.model_dir, spec.out_dir, probes),
-        **preference_facts(spec.model_dir, spec.out_dir / "model", spec.validation_file),
+        **preference_facts(spec.model_dir, spec.out_dir, spec.validation_file),
     )
     return facts.model_dump()
 

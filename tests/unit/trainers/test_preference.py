@@ -1,5 +1,6 @@
 """Preference accuracy: the sums are those of single steps, the start is the start, and training on pairs raises it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,13 @@ def test_a_step_on_pairs_tells_it_at_its_start_and_at_its_kept_step(
     spec = make_spec("dpo")
     facts = run(spec)["facts"]
     assert facts["num_held_out_pairs"] == 8
-    again = preference_facts(tiny_model_dir, spec.out_dir / "model", spec.validation_file)
+    again = preference_facts(tiny_model_dir, spec.out_dir, spec.validation_file)
     assert {name: facts[name] for name in again} == again
     assert facts["final_preference_accuracy"] >= facts["start_preference_accuracy"]
+    # An adapter that stands alone, on its start, finds what the merged model finds.
+    shutil.rmtree(spec.out_dir / "model")
+    alone = preference_facts(tiny_model_dir, spec.out_dir, spec.validation_file)
+    assert alone["final_preference_accuracy"] == again["final_preference_accuracy"]
 
 
 def test_rows_that_are_no_pairs_have_none(make_spec: Callable[..., TrainSpec], tiny_model_dir: Path) -> None:
