@@ -25,8 +25,11 @@ TRIES_AN_ITEM = 50
 
 
 def source_rows(source: ReasoningGymSource) -> list[Row]:
-    """The rows of a source, families shuffled: examples for purpose ``train``, prompt rows for the others."""
-    style = source.answer_style if source.purpose == "train" else None
+    """The rows of a source, families shuffled: prompt rows for purpose ``rl``, examples for the others.
+
+    A preference pair may take an example's answer for its better one.
+    """
+    style = None if source.purpose == "rl" else source.answer_style
     return _rows(source.families, source.num_rows, source.seed, source.name, style, source.system)
 
 

@@ -91,8 +91,13 @@ def test_a_mistake_in_a_family_is_named_with_what_there_is(families, what):
 
 
 def test_a_working_is_asked_for_where_there_is_none():
-    with pytest.raises(DataError, match=r"no written working for calendar_arithmetic(.|\n)*answer_style: direct"):
-        check_families({"calendar_arithmetic": Family()}, "worked")
+    with pytest.raises(DataError, match=r"no written working for lcm(.|\n)*answer_style: direct"):
+        check_families({"lcm": Family()}, "worked")
+
+
+def test_preference_rows_bring_their_own_answer_and_prompts_for_rl_none():
+    assert all(row["completion"] == f"#### {row['answer']}" for row in source_rows(source(purpose="preference")))
+    assert all(row["completion"] is None for row in source_rows(source(purpose="rl")))
 
 
 def test_without_a_system_message_the_question_stands_alone():
