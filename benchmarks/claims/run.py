@@ -106,7 +106,7 @@ def _train(cell: Cell, seed: int, folder: Path, start: Path, rows: Path, steps: 
     told = json.loads((out / "run" / "result.json").read_text())
     curve = [json.loads(line) for line in (out / "run" / "curve.jsonl").read_text().splitlines()]
     return {
-        "trainable_share": trainable_share(start, out),
+        "trainable_share": trainable_share(start, out, folder / "scratch" / "kept"),
         "peak_memory_gb": told.get("peaks_gb", {}).get("train", told["peak_memory_gb"]),
         "tokens": told["tokens"],
         "tokens_per_s": told["tokens_per_s"],
@@ -115,14 +115,23 @@ def _train(cell: Cell, seed: int, folder: Path, start: Path, rows: Path, steps: 
     }
 
 
-def trainable_share(start: Path, out: Path) -> float:
-    """Trained parameters over the start model's: of the adapter, or of the tensors that changed."""
+FROZEN_IN_ADAPTERS = ("vera_A", "vera_B")
+"""Parts of tensor names that an adapter's file holds and nobody trains."""
+
+
+def trainable_share(start: Path, out: Path, kept: Path) -> float:
+    """Trained parameters over the start model's: of the adapter, or of the tensors that changed.
+
+    ``kept`` has the adapter as it was trained; the artifact's may have been converted (PiSSA's is of twice the rank).
+    """
     from kt_resources.trainers.saving import read_tensor, tensors
 
     before = tensors(start)
     total = sum(read_tensor(file, name).numel() for name, file in before.items())
     if (out / "adapter").is_dir():
-        return sum(read_tensor(file, name).numel() for name, file in tensors(out / "adapter").items()) / total
+        adapter = {name: file for name, file in tensors(kept).items() if file.name == "adapter_model.safetensors"}
+        trained = [name for name in adapter if not any(part in name for part in FROZEN_IN_ADAPTERS)]
+        return sum(read_tensor(adapter[name], name).numel() for name in trained) / total
     after = tensors(out / "model")
     moved = [name for name, file in before.items() if not read_tensor(file, name).equal(read_tensor(after[name], name))]
     return sum(read_tensor(before[name], name).numel() for name in moved) / total

@@ -78,4 +78,17 @@ def test_a_trainable_share_counts_the_tensors_that_moved(tiny_model_dir: Path, t
     moved = next(name for name in weights if "up_proj" in name)
     total = sum(tensor.numel() for tensor in weights.values())
     save_model(weights | {moved: weights[moved] + 1}, tiny_model_dir, tmp_path / "model")
-    assert trainable_share(tiny_model_dir, tmp_path) == weights[moved].numel() / total
+    assert trainable_share(tiny_model_dir, tmp_path, tmp_path / "kept") == weights[moved].numel() / total
+
+
+def test_of_an_adapter_it_counts_what_was_trained(tiny_model_dir: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from kt_resources.trainers.saving import read_tensor, tensors
+
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "kept").mkdir()
+    trained = {"q_proj.lora_A.weight": torch.ones(2, 8), "q_proj.vera_A": torch.ones(100)}  # 16 trained, 100 frozen
+    save_file(trained, tmp_path / "kept" / "adapter_model.safetensors")
+    total = sum(read_tensor(file, name).numel() for name, file in tensors(tiny_model_dir).items())
+    assert trainable_share(tiny_model_dir, tmp_path, tmp_path / "kept") == 16 / total
