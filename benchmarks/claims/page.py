@@ -18,12 +18,12 @@ from benchmarks.claims.verdicts import CLAIMS, BySeed, judge
 
 HEAD = """# Claims, tried
 
-Made by `make claims`, which goes on where it stopped. **{done} of {all} cells have run.**{short}
+Made by `make claims`, which goes on where it stopped. **{done} of {all} cells have run.**{short}{busy}
 
 Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
 {batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
-set once and not tuned: {rate:g}, except {rates}. Memory is the training process's peak while it trains, libraries
-included, on a CPU.
+set once and not tuned: {rate:g}, except {rates}.
+Memory is the training process's peak while it trains, libraries included, on a CPU.
 
 A claim holds here where the 95 % interval over the seeds (Student's t) lies within what was claimed, does not where it
 lies outside, and cannot be told where it does both. "Here" is one small model, one narrow task, {steps} steps.
@@ -32,6 +32,9 @@ lies outside, and cannot be told where it does both. "Here" is one small model, 
 | claim | said by | measured here | mean (interval); seeds | verdict |
 |---|---|---|---|---|
 """
+QUIET_LOAD = 3.0
+BUSY = """ Other work ran beside them (load {low:g} to {high:g}): tokens/s and training seconds are then no comparison
+between cells, nor what follows from them."""
 CELLS_HEAD = """
 ## The cells
 Means over the seeds that have run; accuracy of each seed in brackets.
@@ -46,11 +49,14 @@ def page(found: Sequence[BySeed]) -> str:
     done = sum(len(cells) for cells in found)
     steps = {result["steps"] for cells in found for result in cells.values()}
     short = "" if steps <= {STEPS} else f" Some ran fewer steps than {STEPS}: {sorted(steps)}."
+    loads = [result["load"] for cells in found for result in cells.values() if "load" in result]
+    busy = BUSY.format(low=min(loads), high=max(loads)) if loads and max(loads) > QUIET_LOAD else ""
     rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + ", DPO 0.0001"
     head = HEAD.format(
         done=done,
         all=len(CELLS) * len(SEEDS),
         short=short,
+        busy=busy,
         rows=NUM_TRAIN,
         steps=STEPS,
         batch=BATCH,
@@ -82,7 +88,7 @@ def _cell(name: str, results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _mean(results: Sequence[Mapping[str, Any]], figure: str, form: str) -> str:
-    values = [result[figure] for result in results if figure in result]
+    values = [result[figure] for result in results if result.get(figure)]
     return form.format(statistics.mean(values)) if values else ""
 
 

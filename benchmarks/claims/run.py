@@ -63,7 +63,7 @@ def run_cell(cell: Cell, seed: int, work: Path, base: Path, steps: int = STEPS) 
         result = {}
     items = _items(rows / "items.parquet")
     result["accuracy"] = accuracy(folder / "out" / "model", items, folder)
-    result["steps"] = steps
+    result |= {"steps": steps, "load": round(os.getloadavg()[2], 1)}
     _keep_what_others_need(cell, folder)
     file.write_text(json.dumps(result, indent=2) + "\n")
     return result

@@ -46,16 +46,27 @@ def test_claims_and_cells_name_what_there_is() -> None:
 
 
 def _result(**figures: Any) -> dict[str, Any]:
-    return {"accuracy": 0.4, "steps": 100, "trainable_share": 0.036, "losses": {"0": 1.2, "100": 0.4}} | figures
+    return {
+        "accuracy": 0.4,
+        "steps": 100,
+        "trainable_share": 0.036,
+        "peak_memory_gb": 2.0,
+        "losses": {"0": 1.2, "100": 0.4},
+    } | figures
 
 
 def test_a_partial_page_says_what_has_not_run() -> None:
-    found = [{"lora": _result(peak_memory_gb=2.0, tokens_per_s=250.0, train_s=260.0)}, {}, {}]
+    found = [{"lora": _result(tokens_per_s=250.0, train_s=260.0)}, {}, {}]
     text = page(found)
     assert f"**1 of {3 * len(CELLS)} cells have run.**" in text
     assert "| lora | 1 | 3.60% | 2.00 | 250 | 260 | 0.400 | 40.0% (40%) |" in text
     assert "| dora | not run yet | | | | | | |" in text
     assert "1 of 3 seeds: 3.60% | not run yet |" in text
+
+
+def test_a_page_of_cells_that_ran_beside_other_work_says_so() -> None:
+    assert "no comparison" not in page([{"lora": _result(load=1.0)}, {}, {}])
+    assert "(load 1 to 20): tokens/s" in page([{"lora": _result(load=1.0), "full": _result(load=20.0)}, {}, {}])
 
 
 def test_dare_keeps_a_share_of_the_differences_and_rescales_them(tiny_model_dir: Path, tmp_path: Path) -> None:
