@@ -9,9 +9,9 @@ HEAD = """# What the pipeline costs
 Made by `make bench-overhead{full}` on {date}: {cpu}, {cores} cores (load over the last 15 minutes: {load}).
 
 The line `{line}` was run by `kt run` into an empty KT_HOME; then a plain script ran the same stages on the same rows:
-transformers, TRL, `mergekit-yaml` and llama-cpp-python as they come, in one process, without store, checks, held-out
-evaluation, checkpoints or measurements (`benchmarks/overhead/plain.py`; only the GGUF export is ours, as llama.cpp's
-converter is in no wheel).
+transformers, TRL, `mergekit-yaml` and llama-cpp-python as they come, in one process, without curation, store, checks,
+held-out evaluation while training, checkpoints, measurements, baselines or report (`benchmarks/overhead/plain.py`; only
+the GGUF export is ours, as llama.cpp's converter is in no wheel).
 
 **`kt run` took {wall:.0f} s, the plain script {plain:.0f} s: {ratio:.2f} times.**
 

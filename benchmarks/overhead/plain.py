@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kt_resources.generators.config import Sampling
 from kt_resources.recipes.data import OnPolicyPairs
 from kt_resources.recipes.recipe import BASE, Recipe, Step
 from kt_resources.store.store import Store
@@ -28,6 +29,8 @@ class PlainScript:
         """Every stage in the recipe's order."""
         self._timed("imports", self._import)
         self.models[BASE] = self._timed("base_model", self._base)
+        if self.recipe.data.synthetic and self.recipe.data.synthetic.enabled:
+            self._timed("synthetic_examples", self._synthetic)
         for step in self.recipe.training:
             data = self.recipe.datasets[step.data]
             if isinstance(data, OnPolicyPairs):
@@ -74,13 +77,29 @@ class PlainScript:
         rows = self._table(step.data, "train.parquet")
         return train(step, self.models[step.start], rows, self.out / step.name)
 
+    def _synthetic(self) -> None:
+        """Let the base model answer fresh prompts after worked examples."""
+        config = self.recipe.data.synthetic
+        assert config is not None
+        worked = [row for row in self._table("curated_examples", "examples.parquet") if row["completion"]]
+        shown = [
+            turn
+            for row in worked[: config.few_shot]
+            for turn in (*row["prompt"], {"role": "assistant", "content": row["completion"]})
+        ]
+        prompts = [[*shown, *row["prompt"]] for row in self._table("synthetic_examples", "prompts.parquet")]
+        self._sample(BASE, prompts, config.num_samples, config.sampling)
+
     def _candidates(self, data: OnPolicyPairs) -> None:
-        """Sample the policy's completions, one after another, as llama-cpp-python does."""
+        """Sample the policy's completions."""
         prompts = {json.dumps(row["prompt"]): row["prompt"] for row in self._pair_prompts()}
-        model = _llama(_export(self.models[data.policy], self.out / f"{data.policy}.gguf"))
-        for prompt in prompts.values():
-            for seed in range(data.num_samples):
-                sampling = data.sampling
+        self._sample(data.policy, list(prompts.values()), data.num_samples, data.sampling)
+
+    def _sample(self, policy: str, prompts: Sequence[Any], num_samples: int, sampling: Sampling) -> None:
+        """One completion after another, as llama-cpp-python makes them."""
+        model = _llama(_export(self.models[policy], self.out / f"{policy}.gguf"))
+        for prompt in prompts:
+            for seed in range(num_samples):
                 model.create_chat_completion(
                     prompt,
                     temperature=sampling.temperature,
@@ -150,7 +169,7 @@ def _export(checkpoint: Path, file: Path) -> Path:
 def _llama(file: Path) -> Any:
     import llama_cpp
 
-    return llama_cpp.Llama(str(file), n_ctx=1024, verbose=False)
+    return llama_cpp.Llama(str(file), n_ctx=2048, verbose=False)
 
 
 def _answers(checkpoint: Path, prompts: Sequence[Any], longest: int, batch: int = 16) -> None:

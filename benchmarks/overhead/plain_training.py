@@ -38,7 +38,10 @@ def _trainer(step: Step, start: Path, rows: Sequence[Mapping[str, Any]], out: Pa
     assert objective.type == "grpo", f"the plain script has no {objective.type}"
     prompts = Dataset.from_list([{name: row[name] for name in ("prompt", "verification")} for row in rows])
     arguments = GRPOConfig(
-        **common, num_generations=objective.num_generations, max_completion_length=objective.max_completion_length
+        **common,
+        num_generations=objective.num_generations,
+        max_completion_length=objective.max_completion_length,
+        temperature=objective.temperature,
     )
     return GRPOTrainer(model=str(start), reward_funcs=reward, args=arguments, train_dataset=prompts, peft_config=lora)
 
@@ -54,6 +57,8 @@ def _arguments(step: Step, out: Path) -> dict[str, Any]:
         "max_steps": optimization.max_steps or -1,
         "num_train_epochs": optimization.num_epochs,
         "per_device_train_batch_size": optimization.micro_batch_size,
+        "gradient_accumulation_steps": optimization.gradient_accumulation_steps,
+        "warmup_steps": optimization.warmup_ratio,
         "learning_rate": optimization.learning_rate,
         "lr_scheduler_type": optimization.lr_scheduler,
         "bf16": torch.cuda.is_available() or cpu_computes_bf16(),
