@@ -241,8 +241,8 @@ class Recipe(Strict):
                 if name not in models:
                     words = f"{role} {name!r} is no earlier step or teacher; there are {', '.join(models)}"
                     yield Problem((*path, "objective", step.objective.type, role), words)
-                elif words := self._companion_problem(step, role, name):
-                    yield Problem((*path, "objective", step.objective.type, role), words)
+                elif problem := self._companion_problem(step, role, name):
+                    yield Problem((*path, "objective", step.objective.type, role), problem)
             yield from self._step_data_problems((*path, "data"), step, known)
             known.append(step.name)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from kt_resources.trainers.objectives.base import Ingredients
-from kt_resources.trainers.objectives.online import OnlineObjective, whole_groups
+from kt_resources.trainers.objectives.online import Class, OnlineObjective, whole_groups
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -52,7 +52,7 @@ class Dapo(OnlineObjective):
             "mask_truncated_completions": self.mask_truncated,
         }
 
-    def trainer_class(self) -> type:
+    def trainer_class(self) -> Class:
         from kt_resources.trainers.objectives.dynamic_sampling import with_dynamic_sampling
 
         return with_dynamic_sampling(super().trainer_class())

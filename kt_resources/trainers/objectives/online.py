@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
     from kt_resources.trainers.objectives.rewards import Reward
+
+
+Class: TypeAlias = type
+"""A class, where ``type`` names an objective's field."""
 
 
 class OnlineObjective(ObjectiveConfig):
@@ -67,7 +71,7 @@ class OnlineObjective(ObjectiveConfig):
         """Fields of TRL's config that are this objective's own."""
         raise NotImplementedError
 
-    def trainer_class(self) -> type:
+    def trainer_class(self) -> Class:
         """TRL's trainer in the factory's loop."""
         from trl import GRPOTrainer
 
@@ -78,7 +82,7 @@ class OnlineObjective(ObjectiveConfig):
 
         return in_the_loop(FoldedGRPO)
 
-    def config_class(self) -> type:
+    def config_class(self) -> Class:
         """TRL's config of that trainer."""
         from trl import GRPOConfig
 

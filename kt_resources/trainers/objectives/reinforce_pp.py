@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from kt_resources.trainers.objectives.online import OnlineObjective
+from kt_resources.trainers.objectives.online import Class, OnlineObjective
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ class ReinforcePp(OnlineObjective):
     def options(self) -> dict[str, Any]:
         return {"epsilon": self.epsilon, "loss_type": "dapo", "scale_rewards": "batch"}
 
-    def trainer_class(self) -> type:
+    def trainer_class(self) -> Class:
         return _over_the_batch(super().trainer_class())
 
 
@@ -51,7 +51,7 @@ def batch_advantages(rewards: "torch.Tensor", num_generations: int, baseline: st
 
 
 def _over_the_batch(trainer: type) -> type:
-    class BatchAdvantages(trainer):  # type: ignore[misc]
+    class BatchAdvantages(trainer):
         """GRPOTrainer whose advantages are :func:`batch_advantages`."""
 
         def _calculate_rewards(self, *args: Any, **kwargs: Any) -> "torch.Tensor":

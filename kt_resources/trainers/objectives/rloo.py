@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from kt_resources.trainers.objectives.base import Ingredients, Makes
-from kt_resources.trainers.objectives.online import OnlineObjective, in_the_loop
+from kt_resources.trainers.objectives.online import Class, OnlineObjective, in_the_loop
 
 if TYPE_CHECKING:
     from kt_resources.trainers.objectives.rewards import Reward
@@ -59,12 +59,12 @@ class Rloo(OnlineObjective):
             "reward_clip_range": None if self.reward_clip is None else (-self.reward_clip, self.reward_clip),
         }
 
-    def trainer_class(self) -> type:
+    def trainer_class(self) -> Class:
         from trl import RLOOTrainer
 
         return in_the_loop(RLOOTrainer)
 
-    def config_class(self) -> type:
+    def config_class(self) -> Class:
         from trl import RLOOConfig
 
         return RLOOConfig
