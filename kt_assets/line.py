@@ -155,7 +155,8 @@ def _add_data(line: Line) -> None:
     elif recipe.verifier.type == "none":
         line.absent["synthetic_examples"] = "the recipe has no verifier, so generated answers cannot be judged"
     else:
-        parents = {"curated": "curated_examples", "evaluation": "eval_tasks", "teacher": BASE}
+        parents = {"curated": "curated_examples", "evaluation": "eval_tasks"}
+        parents["teacher"] = _model(recipe, recipe.data.synthetic.teacher)
         config = synthetic_config(recipe)
         line.add("synthetic_examples", synthetic_examples, config, parents, "synthetic_examples", Needs())
     _add_replay(line)

@@ -36,6 +36,7 @@ AIMS: Mapping[str, Aim] = MappingProxyType(
     {
         "sft": Aim(0.5),
         "distillation": Aim(0.25),
+        "cross_distillation": Aim(0.25),
         "dpo": Aim(0.05),
         "ipo": Aim(2.0),
         "robust_dpo": Aim(0.05),

@@ -75,7 +75,7 @@ def labels_config(recipe: Recipe, dataset: OnPolicyLabels) -> LabelsConfig:
 
 
 def synthetic_examples(stage: Stage) -> dg.AssetsDefinition:
-    """Answers that the base model generated and the verifier accepted: rejection sampling."""
+    """Answers that a teacher (the base model, unless told otherwise) gave and the verifier accepted."""
 
     @dg.asset(**stage.arguments())
     def synthesized(

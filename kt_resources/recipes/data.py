@@ -202,9 +202,11 @@ class CuratedPrompts(Strict):
 
 
 class Synthetic(Strict):
-    """Rejection sampling: the base model answers, the verifier keeps.
+    """Rejection sampling: a teacher answers, the verifier keeps.
 
     Attributes:
+        teacher: ``base_model``, or a name of the recipe's ``teachers``; a stronger model's worked answers are
+            reasoning traces to learn from.
         num_samples: completions a prompt.
         few_shot: curated examples of the prompt's family put before it as turns; they are not part of the new row.
         max_per_prompt: accepted completions kept a prompt, distinct ones.
@@ -213,6 +215,7 @@ class Synthetic(Strict):
     """
 
     enabled: bool = True
+    teacher: Name = "base_model"
     prompts: Annotated[GeneratedPrompts | CuratedPrompts, Field(discriminator="type")]
     num_samples: int = Field(default=4, ge=1)
     few_shot: int = Field(default=3, ge=0)

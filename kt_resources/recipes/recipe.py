@@ -272,6 +272,10 @@ class Recipe(Strict):
             yield Problem(path, f"{_SCORER.format(dataset.policy)} no answers can be sampled from it")
 
     def _dataset_problems(self) -> Iterable[Problem]:
+        synthetic, answering = self.data.synthetic, [BASE, *self.teachers]
+        if synthetic is not None and synthetic.teacher not in answering:
+            words = f"{synthetic.teacher!r} is no teacher; there are {', '.join(answering)}"
+            yield Problem(("data", "synthetic", "teacher"), words)
         steps, sources = {step.name for step in self.training}, {source.name for source in self.data.sources}
         for name, dataset in self.datasets.items():
             for source in source_names(dataset):

@@ -23,7 +23,7 @@ INTENTS = {"attention": ATTENTION, "mlp": MLP, "all-linear": ATTENTION + MLP}
 NF4_BITS = 4.127
 """Bits a weight of NF4 with double quantization: 4 + 8/64 + 32/(64 · 256) (arXiv:2305.14314, §3); 4.5 without it."""
 
-WHOLE_LOGITS = ("orpo", "cpo", "simpo", "distillation")
+WHOLE_LOGITS = ("orpo", "cpo", "simpo", "distillation", "cross_distillation")
 """Objectives whose trainer takes the model's logits whole; the others go through TRL's fused head."""
 
 NO_REFERENCE = ("orpo", "cpo", "simpo")
@@ -123,11 +123,14 @@ def objective_memory(objective: ObjectiveConfig) -> ObjectiveMemory:
     pairs = objective.rows == "preference_pairs"
     online = objective.rows == "prompts"
     compares = (pairs or objective.rows == "labels") and objective.type not in (*NO_REFERENCE, "reward_model")
-    compares = compares or (online and getattr(objective, "beta", 0.0) > 0)
+    held = getattr(objective, "kl_beta", 0.0) > 0
+    compares = compares or held or (online and getattr(objective, "beta", 0.0) > 0)
     rollouts = Rollouts(
         completion=getattr(objective, "max_completion_length", 256), group=getattr(objective, "num_generations", 8)
     )
-    whole = "all" if objective.type in WHOLE_LOGITS else "none" if objective.type == "reward_model" else "labelled"
+    whole = (
+        "all" if held or objective.type in WHOLE_LOGITS else "none" if objective.type == "reward_model" else "labelled"
+    )
     return ObjectiveMemory(
         sequences=2 if pairs else 1,
         logits=whole,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from kt_resources.trainers.objectives.base import ObjectiveConfig, Rows
 from kt_resources.trainers.objectives.cpo import Cpo
+from kt_resources.trainers.objectives.cross_distillation import CrossDistillation
 from kt_resources.trainers.objectives.dapo import Dapo
 from kt_resources.trainers.objectives.distillation import Distillation
 from kt_resources.trainers.objectives.dpo import Dpo
@@ -37,6 +38,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "dapo": Dapo,
     "reinforce_pp": ReinforcePp,
     "distillation": Distillation,
+    "cross_distillation": CrossDistillation,
 }
 
 Objective: Any = Annotated[Union[tuple(OBJECTIVES.values())], Field(discriminator="type")]  # noqa: UP007 - built at run time

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
+    from kt_resources.trainers.objectives.two_terms import Terms
+
 
 class Distillation(ObjectiveConfig):
     """Learn a teacher's distribution over the next token, beside the answers themselves.
@@ -99,48 +101,22 @@ def distillation_terms(
 def _trainer_class() -> type:
     import torch
 
-    from kt_resources.trainers.objectives import sft
+    from kt_resources.trainers.objectives.two_terms import two_term_class
 
-    class FactoryDistillation(sft._trainer_class()):  # type: ignore[misc]
-        """The SFT trainer of the factory, its loss a sum over trained tokens that is divided by their number."""
+    class FactoryDistillation(two_term_class()):  # type: ignore[misc]
+        """The SFT trainer of the factory, taught by another model."""
 
         def __init__(self, *args: Any, teacher: "PreTrainedModel", config: Distillation, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.teacher, self.distillation = teacher.to(self.accelerator.device), config
+            self.weights, self.kl_scale = (config.alpha, 1 - config.alpha), config.temperature**2
 
-        def terms(self, model: Any, inputs: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
-            """``(CE, T²·KL, tokens)``, each summed over the batch's trained positions."""
+        def terms(self, model: Any, inputs: dict[str, Any]) -> "Terms":
             labels = inputs["labels"][:, 1:]
             trained, asked = labels != -100, {k: inputs[k] for k in ("input_ids", "attention_mask")}
-            student = model(**asked).logits[:, :-1][trained]
+            student = model(**asked).logits[:, -labels.size(1) - 1 : -1][trained]
             with torch.no_grad():
                 teacher = self.teacher(**asked).logits[:, :-1][trained]
             return *distillation_terms(student, teacher, labels[trained], self.distillation.temperature), trained.sum()
-
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> "torch.Tensor":
-            alpha = self.distillation.alpha
-            answers, divergence, tokens = self.terms(model, inputs)
-            self._total_train_tokens += self.accelerator.gather(inputs["attention_mask"].sum()).sum().item()
-            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
-            loss = alpha * answers + (1 - alpha) * divergence
-            if num_items_in_batch is None:
-                return loss / tokens
-            return loss / num_items_in_batch * self.accelerator.num_processes
-
-        def held_out_metrics(self) -> dict[str, float]:
-            sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
-            for inputs in self.get_eval_dataloader():
-                with torch.no_grad():
-                    sums += torch.stack(
-                        [term.double() for term in self.terms(self.model, self._prepare_inputs(inputs))]
-                    )
-            answers, divergence, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
-            alpha, squared = self.distillation.alpha, self.distillation.temperature**2
-            return {
-                "eval_loss": (alpha * answers + (1 - alpha) * divergence) / tokens,
-                "eval_kl": divergence / squared / tokens,
-            }
 
     return FactoryDistillation

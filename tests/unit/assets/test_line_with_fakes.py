@@ -209,6 +209,15 @@ def test_labels_of_one_kind_stop_the_line(answers: str, rule: str, tmp_path: Pat
     assert rule in failed and store.current("tiny/preference_model") is None
 
 
+def test_a_named_teacher_writes_the_synthetic_rows() -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["teachers"] = {"big": {"random": "llama", "seed": 7}}
+        values["data"]["synthetic"]["teacher"] = "big"
+
+    assert tiny_line(change).stages["synthetic_examples"].parents["teacher"].name == "big_model"
+    assert tiny_line().stages["synthetic_examples"].parents["teacher"].name == "base_model"
+
+
 BROKEN = {
     "a changed chat template": ("trainer", FakeTrainer(facts={"chat_template_identical": False}), "sft_model"),
     "another tokenizer": ("trainer", FakeTrainer(facts={"tokenizer_identical": False}), "sft_model"),

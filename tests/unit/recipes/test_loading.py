@@ -102,6 +102,12 @@ MISTAKES = {
         "teacher 'big' is no earlier step or teacher; there are base_model",
     ),
     "a teacher with a step's name": ("training:", "teachers: {sft: {random: llama}}\ntraining:", 11, "'sft' is taken"),
+    "synthetic rows of no teacher": (
+        "datasets:",
+        "  synthetic: {teacher: big, prompts: {type: curated, num_prompts: 4}}\ndatasets:",
+        8,
+        "'big' is no teacher; there are base_model",
+    ),
     "a line with a dash": ("line: mine", "line: my-line", 1, "given 'my-line'"),
 }
 

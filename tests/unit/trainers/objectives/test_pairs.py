@@ -160,10 +160,18 @@ def test_it_learns_the_preference(make_spec: Callable[..., TrainSpec], run: Any,
 def test_a_step_after_an_adapter_starts_from_what_it_taught(
     make_spec: Callable[..., TrainSpec], run: Any, build: Any, tmp_path: Any
 ) -> None:
-    """DPO's reference is the SFT model, not the base: the loss begins at ln 2 and leaves it."""
+    """It starts as the merged SFT model, not as the base: the loss begins at ln 2 and leaves it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     first = make_spec("sft")
     run(first)
     second = make_spec("dpo", model_dir=first.out_dir / "model", out_dir=tmp_path / "b", scratch_dir=tmp_path / "s")
+    merged, ids = AutoModelForCausalLM.from_pretrained(first.out_dir / "model").eval(), torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        begun = build(second).model.eval()(input_ids=ids).logits
+        assert (begun - merged(input_ids=ids).logits).abs().max() < 1e-6
+        assert (begun - AutoModelForCausalLM.from_pretrained(first.model_dir)(input_ids=ids).logits).abs().max() > 1e-2
     facts = run(second)["facts"]
     assert facts["start_eval_loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert facts["final_eval_loss"] < 0.65
