@@ -76,9 +76,10 @@ class OnlineObjective(ObjectiveConfig):
         from trl import GRPOTrainer
 
         from kt_resources.trainers.rollouts import FoldedRollouts
+        from kt_resources.trainers.shared_prompts import SharedPrompts
 
-        class FoldedGRPO(FoldedRollouts, GRPOTrainer):
-            """GRPOTrainer whose completions are drawn fast on a CPU."""
+        class FoldedGRPO(FoldedRollouts, SharedPrompts, GRPOTrainer):
+            """GRPOTrainer whose completions are drawn and scored fast on a CPU."""
 
         return in_the_loop(FoldedGRPO)
 
