@@ -118,6 +118,6 @@ def certain(place: Place) -> Place:
     """``place`` with what is certain of its rows: their lengths, or that they hold a token at least."""
     if place.lengths.known:
         return place
-    fewest: dict[str, Any] = {"longest": 1, "mean": 1.0, "scored": 1, "mean_scored": 1.0}
+    fewest: dict[str, Any] = {"longest": 1, "mean": 1.0, "scored": 1, "mean_scored": 1.0, "distinct": 1}
     lengths = place.lengths.model_copy(update=fewest)
     return Place(place.shape, lengths, place.device, place.precision, place.needs)
