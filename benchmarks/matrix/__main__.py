@@ -1,4 +1,7 @@
-"""``python -m benchmarks.matrix``: try every cell, and write ``docs/matrix.md``. An interrupted run goes on."""
+"""``python -m benchmarks.matrix``: try every cell, and write ``docs/matrix.md``. An interrupted run goes on.
+
+``--page`` writes the page of what was tried so far.
+"""
 
 import argparse
 import json
@@ -21,10 +24,13 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path(".kt/matrix"), help="where cells and their outcomes lie")
     parser.add_argument("--objective", choices=OBJECTIVES, help="only this row")
     parser.add_argument("--update", choices=UPDATES, help="only this column")
+    parser.add_argument("--page", action="store_true", help="try nothing, write the page")
     parser.add_argument("--again", action="store_true", help="forget the outcomes there are")
     options = parser.parse_args()
     if options.again:
         shutil.rmtree(options.work, ignore_errors=True)
+    if options.page:
+        return _write(_tried(options.work))
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
 
@@ -37,9 +43,23 @@ def main() -> int:
         for objective in ([options.objective] if options.objective else OBJECTIVES)
         for update in ([options.update] if options.update else UPDATES)
     ]
-    if not options.objective and not options.update:
-        PAGE.write_text(page(outcomes))
-        print(f"{PAGE}: {len(outcomes)} cells")
+    whole = not options.objective and not options.update
+    return _write(outcomes) if whole else _code(outcomes)
+
+
+def _tried(work: Path) -> list[Outcome]:
+    """The outcomes that there are, in the axes' order."""
+    files = [work / objective / update / "outcome.json" for objective in OBJECTIVES for update in UPDATES]
+    return [Outcome(**json.loads(file.read_text())) for file in files if file.is_file()]
+
+
+def _write(outcomes: list[Outcome]) -> int:
+    PAGE.write_text(page(outcomes))
+    print(f"{PAGE}: {len(outcomes)} of {len(OBJECTIVES) * len(UPDATES)} cells")
+    return _code(outcomes)
+
+
+def _code(outcomes: list[Outcome]) -> int:
     return int(any(outcome.status not in ("learned", "refused") for outcome in outcomes))
 
 

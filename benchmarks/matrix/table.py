@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, STEPS
+from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, LONGER, STEPS
 from benchmarks.matrix.cell import TOLERANCE, Outcome
 
 HEAD = """# Every objective with every update strategy
 
 Made by `make matrix`. Each cell trains a random Llama of 0.2 M parameters for {steps} steps of 8 rows, in float32,
 at a learning rate of {rate} ({rates}), through the training program's own code; the online objectives start from
-that model after SFT, and train for {online} steps of 32 completions. A cell counts where the held-out figure
-improved by the amount fixed for its objective, the saved model, loaded anew, gives the trained one's logits, and
-the merged model gives the adapter's, both within {tolerance}. The number is the gain: of held-out loss, of the
-share of pairs that a reward model orders rightly, or of the mean reward of answers drawn to held-out prompts.
+that model after SFT, and train for {online} steps of 32 completions. Some strategies take more steps: {longer}.
+A cell counts where the held-out figure improved by the amount fixed for its objective, the saved model, loaded anew,
+gives the trained one's logits, and the merged model, where there is one, gives the adapter's, both within {tolerance}.
+The number is the gain: of held-out loss, of the share of pairs that a reward model orders rightly, or of the mean
+reward of answers drawn to held-out prompts. ✗ is a cell that did not get there, — one that is refused, · one that was
+not tried.
 
 """
 
@@ -24,10 +26,14 @@ def page(outcomes: Sequence[Outcome]) -> str:
     notes: list[str] = []
     rows = ["| objective | must gain | " + " | ".join(updates) + " |", "|---|---:|" + "---:|" * len(updates)]
     for objective in objectives:
-        shown = [_shown(cells[objective, update], notes) if (objective, update) in cells else "" for update in updates]
+        row = [cells.get((objective, update)) for update in updates]
+        shown = [_shown(outcome, notes) if outcome else "·" for outcome in row]
         rows.append(f"| {objective} | {AIMS[objective].amount:g} | " + " | ".join(shown) + " |")
     rates = ", ".join(f"{update}: {rate:g}" for update, rate in LEARNING_RATES.items())
-    head = HEAD.format(steps=STEPS, rate=LEARNING_RATE, rates=rates, tolerance=TOLERANCE, online=AIMS["grpo"].steps)
+    longer = ", ".join(f"{update} {times} times as many" for update, times in LONGER.items())
+    numbers = {"steps": STEPS, "rate": LEARNING_RATE, "tolerance": TOLERANCE, "online": AIMS["grpo"].steps}
+    notes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
+    head = HEAD.format(rates=rates, longer=longer, **numbers)
     return head + "\n".join([*rows, "", *notes]).rstrip() + "\n"
 
 
@@ -35,8 +41,12 @@ def _shown(outcome: Outcome, notes: list[str]) -> str:
     if outcome.status == "learned":
         return f"{_gain(outcome):.2g}"
     told = outcome.reason or f"from {outcome.start:.4g} to {outcome.final:.4g}"
-    notes.append(f"{len(notes) + 1}. {outcome.objective} with {outcome.update}: {outcome.status}: {told}")
-    return f"{'—' if outcome.status == 'refused' else '✗'} [{len(notes)}]"
+    refused = outcome.status == "refused"
+    cell = outcome.update if refused else f"{outcome.objective} with {outcome.update}"
+    note = f"{cell}: {outcome.status}: {told}"
+    if note not in notes:
+        notes.append(note)
+    return f"{'—' if refused else '✗'} [{notes.index(note) + 1}]"
 
 
 def _gain(outcome: Outcome) -> float:

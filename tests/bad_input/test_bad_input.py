@@ -139,6 +139,30 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         ":3:",
         "rewards.py:score",
     ),
+    "a step that starts from a soft prompt": (
+        "update: {type: lora}}\n  - ",
+        "update: {type: prompt_tuning}}\n  - ",
+        ":13:",
+        "leaves an adapter only",
+    ),
+    "a GGUF of a soft prompt": (
+        "objective: {type: dpo}, update: {type: lora}}",
+        "objective: {type: dpo}, update: {type: prefix_tuning}}\nquantize: {input: dpo}",
+        ":14:",
+        "cannot be merged",
+    ),
+    "ranks that cannot fall": (
+        "update: {type: lora}}\n  - ",
+        "update: {type: adalora, target_r: 12}}\n  - ",
+        ":12:",
+        "not below init_r",
+    ),
+    "a strategy that needs whole matrices, under sharding": (
+        "update: {type: lora}}\n  - ",
+        "update: {type: galore}, resources: {sharding: fsdp}}\n  - ",
+        ":12:",
+        "needs whole matrices",
+    ),
     "a recipe that is no YAML": ("training:", "training: [", ":12", "not YAML"),
 }
 """What was done → old text, new text, the place and the mend that the message must name."""

@@ -51,9 +51,11 @@ def test_the_page_shows_gains_and_gives_every_other_cell_a_reason() -> None:
         Outcome("sft", "lora", "learned too little", start=3.0, final=2.9),
         Outcome("dpo", "full", "refused", reason="because"),
         Outcome("dpo", "lora", "failed", reason="ValueError: no"),
+        Outcome("kto", "full", "refused", reason="because"),
     ]
     text = page(outcomes)
     assert "| sft | 0.5 | 1 | ✗ [1] |" in text
     assert "| dpo | 0.05 | — [2] | ✗ [3] |" in text
     assert "1. sft with lora: learned too little: from 3 to 2.9" in text
-    assert "2. dpo with full: refused: because" in text
+    assert "2. full: refused: because" in text
+    assert "| kto | 0.05 | — [2] | · |" in text
