@@ -70,6 +70,6 @@ LEARNING_RATES: Mapping[str, float] = MappingProxyType(
 """Where an update strategy needs another rate than :data:`LEARNING_RATE`: rsLoRA scales by √r = 4 times as much, LoRA+
 teaches B at 16 times the rate; few trained numbers learn at high ones."""
 
-LONGER: Mapping[str, int] = MappingProxyType({"ia3": 4, "prompt_tuning": 8, "prefix_tuning": 3})
+LONGER: Mapping[str, int] = MappingProxyType({"ia3": 4, "prompt_tuning": 3, "prefix_tuning": 3})
 """How many times an objective's steps an update strategy takes: scales and soft prompts can do little in a random model
 of two layers, and need the time to do it."""

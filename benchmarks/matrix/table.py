@@ -13,7 +13,8 @@ that model after SFT, and train for {online} steps of 32 completions. Some strat
 A cell counts where the held-out figure improved by the amount fixed for its objective, the saved model, loaded anew,
 gives the trained one's logits, and the merged model, where there is one, gives the adapter's, both within {tolerance}.
 The number is the gain: of held-out loss, of the share of pairs that a reward model orders rightly, or of the mean
-reward of answers drawn to held-out prompts. ✗ is a cell that did not get there, — one that is refused, · one that was
+reward of answers drawn to held-out prompts. A soft prompt steers what a model knows, and a random one
+knows nothing: there it gains less. ✗ is a cell that did not get there, — one that is refused, · one that was
 not tried.
 
 """
