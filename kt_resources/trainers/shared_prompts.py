@@ -2,8 +2,8 @@
 
 Completions of one prompt stand in one row, ``prompt[:-1] | last, c₁ … | last, d₁ … | …``: each sees the prompt and
 itself alone, at the positions that it would have by itself, and the last token of the prompt is repeated because it
-predicts each one's first. The figures are those of separate rows; of 16 completions of 36 tokens after 4 prompts of 90
-tokens, half the tokens are left.
+predicts each one's first. The figures are those of separate rows. 16 completions of 20 to 49 tokens after 4 prompts of
+the 135M model, forward and backward: 844 tokens instead of 1,386, 3.7 CPU seconds instead of 6.0.
 
 Loaded only inside the training program; it imports torch at the top.
 """

@@ -186,6 +186,8 @@ def _trainer_class() -> type:
     class CrossDistiller(two_term_class()):  # type: ignore[misc]
         """The SFT trainer of the factory, taught in other tokens; the distance is a mean over places, times tokens."""
 
+        _signature_columns: Any
+
         def __init__(self, *args: Any, teacher: "PreTrainedModel", config: CrossDistillation, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.teacher, self.temperature = teacher.to(self.accelerator.device), config.temperature

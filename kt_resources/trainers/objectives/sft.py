@@ -83,7 +83,7 @@ class Sft(ObjectiveConfig):
             **ingredients.loop,
         )
 
-    def _trainer(self, ingredients: Ingredients) -> tuple[type, dict[str, Any]]:
+    def _trainer(self, ingredients: Ingredients) -> tuple[Any, dict[str, Any]]:
         """The trainer's class, and what it takes beside the usual."""
         from kt_resources.trainers.objectives import kl_to_start
 
@@ -125,6 +125,8 @@ def trainer_class() -> type:
 
     class FactorySFT(FactoryLoop, SFTTrainer):
         """SFTTrainer whose held-out loss weighs every token alike, whatever the batches."""
+
+        data_collator: Any
 
         def row_length(self, row: dict[str, Any]) -> int:
             return len(row["input_ids"])
