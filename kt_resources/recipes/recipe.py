@@ -25,7 +25,7 @@ from kt_resources.recipes.data import (
 from kt_resources.recipes.held_out import EvalTasks, HeldOut
 from kt_resources.strict import Strict
 from kt_resources.trainers.objectives import Objective
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.spec import Optimization, problem_of
 from kt_resources.trainers.updates import Update
 from kt_resources.verifiers import NoVerifier, Verifier
 
@@ -85,8 +85,7 @@ class Step(Strict):
     @model_validator(mode="after")
     def _can_learn(self) -> "Step":
         sharded = self.resources.sharding == "fsdp"
-        problem = self.objective.problem(self.optimization) or self.update.problem_with(self.optimization, sharded)
-        if problem:
+        if problem := problem_of(self.objective, self.update, self.optimization, sharded):
             raise ValueError(problem)
         return self
 

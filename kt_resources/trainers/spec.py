@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from kt_resources.compute.needs import Precision
 from kt_resources.compute.program import ProgramSpec
 from kt_resources.strict import Strict
-from kt_resources.trainers.objectives import Objective
-from kt_resources.trainers.updates import Update
+from kt_resources.trainers.objectives import Objective, ObjectiveConfig
+from kt_resources.trainers.updates import Update, UpdateStrategy
 from kt_resources.verifiers import NoVerifier, Verifier
 
 
@@ -43,6 +43,15 @@ class Optimization(Strict):
     checkpoint_steps: int | None = Field(default=None, ge=1)
     gradient_checkpointing: bool = False
     seed: int = 0
+
+
+def problem_of(
+    objective: ObjectiveConfig, update: UpdateStrategy, optimization: Optimization, sharded: bool
+) -> str | None:
+    """Why the two axes and the optimization cannot go together; None where they can."""
+    if objective.makes == "reward_model" and not update.mergeable:
+        return f"a reward model is read whole by the steps that it rewards, and {update.type} leaves an adapter only"
+    return objective.problem(optimization) or update.problem_with(optimization, sharded)
 
 
 class Message(Strict):
@@ -99,8 +108,7 @@ class TrainSpec(ProgramSpec):
 
     @model_validator(mode="after")
     def _can_learn(self) -> "TrainSpec":
-        problem = self.objective.problem(self.optimization) or self.update.problem_with(self.optimization, False)
-        if problem:
+        if problem := problem_of(self.objective, self.update, self.optimization, sharded=False):
             raise ValueError(problem)
         return self
 
