@@ -39,24 +39,18 @@ def plan(
     model: Annotated[str | None, typer.Option(help="Plan as if the base model were of this published size.")] = None,
     prices: Annotated[Path | None, typer.Option(help="A price list of your own, YAML.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Time this device anew.")] = False,
-    suggest: Annotated[bool, typer.Option("--suggest", help="Propose a chain for files and write its recipe.")] = False,
-    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="Suggest: rows; may stand again.")] = None,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Propose a chain of steps for the line's rows.")] = False,
     goal: Annotated[
-        str, typer.Option(help="Suggest: classification, extraction, chat, reasoning, expert or code.")
+        str, typer.Option(help="Of --suggest: classification, extraction, chat, reasoning, expert or code.")
     ] = "chat",
-    wish: Annotated[str, typer.Option(help="Suggest: quality, fast, one_stage or all_weights.")] = "quality",
-    base: Annotated[str | None, typer.Option(help="Suggest: the base model, as `kt init` takes it.")] = None,
-    verifier: Annotated[str | None, typer.Option(help="Suggest: what judges answers, as `kt init` takes it.")] = None,
-    to: Annotated[Path | None, typer.Option(help="Suggest: folder of recipes.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Suggest: replace a recipe that is there.")] = False,
+    wish: Annotated[str, typer.Option(help="Of --suggest: quality, fast, one_stage or all_weights.")] = "quality",
     as_json: Json = False,
 ) -> None:
     """What will run, with memory by part, time, disk and cost, stage by stage, before anything does."""
     if suggest:
-        from kt_assets.cli.suggest import Asked, suggest_command
+        from kt_assets.cli.suggest import suggest_command
 
-        asked = Asked(line, tuple(file or ()), device, model, goal, wish, base, verifier, to, force)
-        raise typer.Exit(suggest_command(asked, as_json))
+        raise typer.Exit(suggest_command(line, device, model, goal, wish, as_json))
     from kt_assets.cli.plan import plan_command
 
     raise typer.Exit(plan_command(line, device, model, prices, calibrate, as_json))

@@ -1,5 +1,6 @@
 """The whole suggestion: chain, settings, and the steps as a recipe has them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,24 @@ class Suggestion:
     chain: tuple[Choice, ...]
     steps: tuple[SuggestedStep, ...]
 
-    def recipe_steps(self) -> list[dict[str, Any]]:
-        """The recipe's ``training`` list; each step starts from the one before it."""
+    def recipe_steps(self, datasets: Mapping[str, str] = DATASETS) -> list[dict[str, Any]]:
+        """The recipe's ``training`` list; each step starts from the one before it.
+
+        Args:
+            datasets: the recipe's datasets by the kind of rows that they hold.
+        """
         found: list[dict[str, Any]] = []
         for step in self.steps:
             start = found[-1]["name"] if found else "base_model"
             name = step.link.objective
-            found.append({"name": name, "start": start, "data": DATASETS[step.link.rows], **step.fields()})
+            found.append(
+                {
+                    "name": name,
+                    "start": start,
+                    "data": datasets.get(step.link.rows, DATASETS[step.link.rows]),
+                    **step.fields(),
+                }
+            )
         return found
 
 

@@ -1,0 +1,51 @@
+"""The situation of a line that there is: its rows by kind, as the recipe and its files tell them."""
+
+from kt_assets.line import Line
+from kt_assets.plan.suggest.situation import Goal, Situation, Wish
+from kt_assets.sources.read_file import read_file
+from kt_resources.compute.devices import Device
+from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.recipes.data import Source
+
+KINDS = {"mix": "examples", "on_policy_pairs": "pairs", "pairs": "pairs", "labels": "labels", "prompts": "prompts"}
+"""Type of a dataset → the kind of rows that it holds."""
+
+
+def line_situation(line: Line, shape: ModelShape, device: Device, goal: Goal, wish: Wish) -> Situation:
+    """Rows of sources by purpose; pairs and labels count where a dataset of the recipe makes or holds them."""
+    recipe = line.recipe
+    rows = {purpose: 0 for purpose in ("train", "preference", "rl")}
+    for source in recipe.data.sources:
+        rows[source.purpose] += num_rows(line, source)
+    kinds = {KINDS.get(dataset.type, "") for dataset in recipe.datasets.values()}
+    longest = recipe.data.curation.max_tokens
+    answer = min(longest, recipe.evaluate.max_new_tokens)
+    return Situation(
+        shape=shape,
+        device=device,
+        examples=rows["train"],
+        pairs=rows["preference"] if "pairs" in kinds else 0,
+        labels=rows["preference"] if "pairs" not in kinds and "labels" in kinds else 0,
+        prompts=rows["rl"],
+        verifiable=recipe.verifier.type != "none",
+        longest=longest,
+        mean=longest / 2,
+        answer_tokens=answer,
+        goal=goal,
+        wish=wish,
+    )
+
+
+def num_rows(line: Line, source: Source) -> int:
+    """Rows that a source asks for, or that its file has."""
+    if source.type == "reasoning_gym":
+        return source.num_rows
+    return sum(1 for _ in read_file(line.folder / source.path, source))
+
+
+def dataset_names(line: Line) -> dict[str, str]:
+    """Kind of rows → the first dataset of the recipe that holds it."""
+    found: dict[str, str] = {}
+    for name, dataset in line.recipe.datasets.items():
+        found.setdefault(KINDS.get(dataset.type, ""), name)
+    return found

@@ -1,0 +1,64 @@
+"""``kt plan LINE --suggest``: the rows of a line become the chain that the rules propose, as a recipe has it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kt_assets.definitions import load_lines
+from kt_resources.recipes.recipe import Recipe
+
+
+@pytest.fixture
+def kt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """``kt("tiny", ...)``: exit code, standard output, standard error of ``kt plan --suggest``."""
+    monkeypatch.setenv("KT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        from kt_assets.cli.main import main
+
+        monkeypatch.setattr(sys, "argv", ["kt", "plan", "--suggest", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_the_proposed_steps_go_into_the_lines_own_recipe(kt: Callable[..., tuple[int, str, str]]) -> None:
+    """240 and 80 examples, 48 prompts for pairs (few, hence KTO), 48 that a program judges."""
+    code, out, _ = kt("tiny", "--goal", "reasoning", "--device", "a100-80gb", "--model", "llama-3.1-8b", "--json")
+    assert code == 0
+    steps = json.loads(out)["steps"]
+    assert [(step["name"], step["start"], step["data"]) for step in steps] == [
+        ("sft", "base_model", "training_mix"),
+        ("kto", "sft", "preference_pairs"),
+        ("grpo", "kto", "rl_prompts"),
+    ]
+    assert all(choice["why"] and choice["source"] for step in steps for choice in step["choices"])
+    values = next(line for line in load_lines()[0] if line.name == "tiny").recipe.model_dump(mode="json")
+    training = [{key: step[key] for key in step if key not in ("memory_gb", "choices")} for step in steps]
+    changed = Recipe.model_validate(values | {"training": training, "merge": None})
+    assert [step.objective.type for step in changed.training] == ["sft", "kto", "grpo"]
+
+
+def test_people_see_each_rule_and_the_section_for_the_recipe(kt: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = kt("tiny", "--device", "a100-80gb", "--model", "llama-3.1-8b")
+    assert code == 0 and "rank guide" in out and "training:" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(("--goal", "fame"), "'fame' is none of classification"), (("--wish", "luck"), "'luck' is none of quality")],
+)
+def test_an_unknown_goal_or_wish_lists_those_there_are(
+    kt: Callable[..., tuple[int, str, str]], arguments: tuple[str, ...], told: str
+) -> None:
+    code, _, err = kt("tiny", *arguments, "--device", "a100-80gb")
+    assert code == 1 and told in err
