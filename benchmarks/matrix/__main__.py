@@ -54,7 +54,7 @@ def _tried(work: Path) -> list[Outcome]:
 
 
 def _write(outcomes: list[Outcome]) -> int:
-    PAGE.write_text(page(outcomes))
+    PAGE.write_text(page(outcomes, list(OBJECTIVES), list(UPDATES)))
     print(f"{PAGE}: {len(outcomes)} of {len(OBJECTIVES) * len(UPDATES)} cells")
     return _code(outcomes)
 

@@ -20,10 +20,9 @@ not tried.
 """
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
+def page(outcomes: Sequence[Outcome], objectives: Sequence[str], updates: Sequence[str]) -> str:
     """Markdown: the matrix, then the reason of each cell that is not a number."""
     cells = {(outcome.objective, outcome.update): outcome for outcome in outcomes}
-    objectives, updates = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
     notes: list[str] = []
     rows = ["| objective | must gain | " + " | ".join(updates) + " |", "|---|---:|" + "---:|" * len(updates)]
     for objective in objectives:

@@ -57,7 +57,7 @@ def test_the_page_shows_gains_and_gives_every_other_cell_a_reason() -> None:
         Outcome("dpo", "lora", "failed", reason="ValueError: no"),
         Outcome("kto", "full", "refused", reason="because"),
     ]
-    text = page(outcomes)
+    text = page(outcomes, ["sft", "dpo", "kto"], ["full", "lora"])
     assert "| sft | 0.5 | 1 | ✗ [1] |" in text
     assert "| dpo | 0.05 | — [2] | ✗ [3] |" in text
     assert "1. sft with lora: learned too little: from 3 to 2.9" in text
