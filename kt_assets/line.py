@@ -12,7 +12,7 @@ from kt_assets.checks import contract_checks
 from kt_assets.curation.assets import curated_examples, curation_config
 from kt_assets.evaluate.assets import evaluation_config, evaluation_report
 from kt_assets.merge.assets import merge_config, merged_model
-from kt_assets.mix.assets import prompts_config, rl_prompts, training_mix
+from kt_assets.mix.assets import own_config, own_judgements, prompts_config, rl_prompts, training_mix
 from kt_assets.plan.check import memory_check
 from kt_assets.quantize.assets import gguf_model, quantize_config
 from kt_assets.sources.assets import (
@@ -37,7 +37,7 @@ from kt_assets.synthetic.replay import replay_examples
 from kt_assets.train.assets import step_config, step_model
 from kt_resources.compute.needs import Needs
 from kt_resources.contracts.contract import Contract
-from kt_resources.recipes.data import REPLAY, SYNTHETIC, OnPolicy
+from kt_resources.recipes.data import REPLAY, SYNTHETIC, OnPolicy, Own
 from kt_resources.recipes.recipe import BASE, Recipe, Step
 from kt_resources.strict import Strict
 
@@ -170,7 +170,7 @@ def _add_replay(line: Line) -> None:
 
 
 def _add_dataset(line: Line, name: str) -> None:
-    """Add the dataset ``name`` unless it is there: a mix to learn from, a policy's judged answers, or prompts."""
+    """Add the dataset ``name`` unless it is there: a mix to learn from, judged answers, or prompts."""
     if name in line.stages or name in line.absent:
         return
     recipe, dataset = line.recipe, line.recipe.datasets[name]
@@ -189,6 +189,9 @@ def _add_dataset(line: Line, name: str) -> None:
     elif dataset.type == "on_policy_labels":
         parents = {"curated": "curated_examples", "policy": _model(recipe, dataset.policy)}
         line.add(name, preference_labels, labels_config(recipe, dataset), parents, "preference_labels", Needs())
+    elif isinstance(dataset, Own):
+        kind = "preference_pairs" if dataset.type == "pairs" else "preference_labels"
+        line.add(name, own_judgements, own_config(recipe, dataset), {"curated": "curated_examples"}, kind)
     else:
         line.add(name, rl_prompts, prompts_config(recipe, dataset), {"curated": "curated_examples"}, "rl_prompts")
 

@@ -103,9 +103,9 @@ def signature_of(row: Mapping[str, Any]) -> Signature:
 
 
 def shingles_of(row: Mapping[str, Any], size: int, signature: Signature) -> Shingles:
-    """The word n-grams of prompt and of completion; with the signature in them, others' shingles are never shared."""
+    """The word n-grams of prompt and of each answer; with the signature in them, others' shingles are never shared."""
     tag = hash_text(repr(signature))
-    sides = ("prompt", prompt_text(row)), ("completion", row["completion"] or "")
+    sides = [("prompt", prompt_text(row))] + [(name, row[name] or "") for name in ("completion", "rejected")]
     return frozenset((tag, side, *ngram) for side, text in sides for ngram in ngrams_of(words_of(text), size))
 
 

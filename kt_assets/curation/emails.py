@@ -21,7 +21,7 @@ def has_email(text: str) -> bool:
 
 
 def mask_row(row: Mapping[str, Any]) -> tuple[Row, int]:
-    """``row`` masked in prompt, completion, answer and verification, and the addresses in prompt and completion.
+    """``row`` masked in all of its texts, and the addresses in prompt, completion and rejected answer.
 
     Where there are any, the masked row has a new id and the old row as its parent.
     """
@@ -33,7 +33,8 @@ def mask_row(row: Mapping[str, Any]) -> tuple[Row, int]:
         count += found
     texts = {name: mask_text(row[name]) if row[name] else (row[name], 0) for name in MASKED}
     changes = {name: text for name, (text, _) in texts.items()}
-    return changed_row(row, prompt=prompt, **changes), count + texts["completion"][1]
+    return changed_row(row, prompt=prompt, **changes), count + sum(texts[name][1] for name in MASKED[:2])
 
 
-MASKED = ("completion", "answer", "verification")
+MASKED = ("completion", "rejected", "answer", "verification")
+"""The columns that are masked beside the prompt; addresses in the first two are counted."""

@@ -19,7 +19,11 @@ def check_heuristics(row: Mapping[str, Any], config: Heuristics) -> Decision:
         return Drop("short_prompt", f"{len(prompt)} characters")
     if completion is not None and len(completion.strip()) < max(1, config.min_completion_chars):
         return Drop("short_completion", f"{len(completion.strip())} characters")
-    length = len(prompt) + len(completion or "")
+    if row["rejected"] is not None and not row["rejected"].strip():
+        return Drop("empty_rejected", "nothing stands against the chosen answer")
+    if row["rejected"] is not None and row["rejected"] == completion:
+        return Drop("equal_answers", "chosen and rejected are the same text")
+    length = len(prompt) + max(len(completion or ""), len(row["rejected"] or ""))
     if config.max_chars is not None and length > config.max_chars:
         return Drop("too_many_characters", f"{length} characters")
     return _check_text(f"{prompt}\n{completion or ''}", config)

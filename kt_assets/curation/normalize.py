@@ -20,7 +20,7 @@ def normalize_text(text: str) -> str:
 
 
 def normalize_row(row: Mapping[str, Any]) -> Row:
-    """``row`` with prompt, completion and answer in their one form."""
+    """``row`` with prompt, completion, rejected answer and ground truth in their one form."""
     prompt = [{**message, "content": normalize_text(message["content"])} for message in row["prompt"]]
-    texts = {name: row[name] and normalize_text(row[name]) for name in ("completion", "answer")}
+    texts = {name: row[name] and normalize_text(row[name]) for name in ("completion", "rejected", "answer")}
     return changed_row(row, prompt=prompt, **texts)

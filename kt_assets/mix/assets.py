@@ -1,30 +1,50 @@
 """The mix room: curated and synthetic rows become what training reads."""
 
+from typing import Literal
+
 import dagster as dg
 
 from kt_assets.mix.build import BuiltMix, build_mix, build_prompts, shared_prompts
-from kt_assets.mix.show import marked_markdown
+from kt_assets.mix.judged import judged_facts, judged_rows
+from kt_assets.mix.show import labels_table, marked_markdown, pairs_table
+from kt_assets.mix.split import hold_out
 from kt_assets.mix.tokenize_rows import mask_facts
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.compute.program import write_json
-from kt_resources.recipes.data import Mix, Prompts
+from kt_resources.recipes.data import FileSource, Mix, Own, OwnLabels, OwnPairs, Prompts
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows, write_rows
 from kt_resources.tokenizing import load_tokenizer
+from kt_resources.verifiers import Verifier
 
 VERSION = "1"
 
 
 class PromptsConfig(Prompts):
-    """The prompts, and the sources that count where the recipe names none."""
+    """The prompts, the sources that count where the recipe names none, and what judges the answers to them."""
 
+    purpose_sources: tuple[str, ...]
+    verifier: Verifier
+
+
+class OwnConfig(Own):
+    """A person's judgements, and the files that count where the recipe names none."""
+
+    type: Literal["pairs", "labels"]
     purpose_sources: tuple[str, ...]
 
 
 def prompts_config(recipe: Recipe, dataset: Prompts) -> PromptsConfig:
     """The dataset with the recipe's sources of purpose ``rl``."""
-    return PromptsConfig(purpose_sources=recipe.sources_for("rl"), **dict(dataset))
+    return PromptsConfig(purpose_sources=recipe.sources_for("rl"), verifier=recipe.verifier, **dict(dataset))
+
+
+def own_config(recipe: Recipe, dataset: OwnPairs | OwnLabels) -> OwnConfig:
+    """The dataset with the recipe's files of purpose ``preference``."""
+    files = {source.name for source in recipe.data.sources if isinstance(source, FileSource)}
+    sources = tuple(name for name in recipe.sources_for("preference") if name in files)
+    return OwnConfig(purpose_sources=sources, **dict(dataset))
 
 
 def training_mix(stage: Stage) -> dg.AssetsDefinition:
@@ -80,9 +100,33 @@ def make_prompts(work: Work) -> Made:
     """Select the prompts and hold some out."""
     config: PromptsConfig = work.config
     rows = read_rows(work.inputs["curated"].path("examples.parquet"))
-    train, validation = build_prompts(rows, config, config.purpose_sources)
+    train, validation = build_prompts(rows, config, config.purpose_sources, config.verifier)
     write_rows(work.out / "train.parquet", train, "example")
     write_rows(work.out / "validation.parquet", validation, "example")
     facts = {"num_train_rows": len(train), "num_validation_rows": len(validation)}
     write_json(work.out / "facts.json", facts)
     return Made(facts)
+
+
+def own_judgements(stage: Stage) -> dg.AssetsDefinition:
+    """Pairs or labelled answers of a person's file: what is better, or good, was said there."""
+
+    @dg.asset(**stage.arguments())
+    def judged(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
+        return stage.materialize(context, store, make_judgements)
+
+    return judged
+
+
+def make_judgements(work: Work) -> Made:
+    """Take the rows of the sources, hold some prompts out."""
+    config: OwnConfig = work.config
+    curated = read_rows(work.inputs["curated"].path("examples.parquet"))
+    rows = judged_rows(curated, config.type, config.sources or config.purpose_sources, config.num_rows, config.seed)
+    train, validation = hold_out(rows, config.validation_fraction, config.seed)
+    kind, table = ("pair", pairs_table) if config.type == "pairs" else ("label", labels_table)
+    write_rows(work.out / "train.parquet", train, kind)
+    write_rows(work.out / "validation.parquet", validation, kind)
+    facts = judged_facts(train, validation, config.type)
+    write_json(work.out / "facts.json", facts)
+    return Made(facts, {config.type: table(train)})

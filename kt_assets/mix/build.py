@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from kt_assets.mix.split import split_by_prompt
 from kt_assets.mix.tokenize_rows import tokenize_rows
 from kt_assets.mix.weights import Sampled, sample_by_weight
+from kt_assets.sources.truth import UNJUDGED, with_truth
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import Mix, Prompts
 from kt_resources.store.schemas import Row, prompt_key
+from kt_resources.verifiers import VerifierConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,17 +52,25 @@ def build_mix(rows: Sequence[Mapping[str, Any]], config: Mix, tokenizer: "PreTra
 
 
 def select_prompts(
-    rows: Sequence[Mapping[str, Any]], sources: Sequence[str], num_rows: int | None, seed: int
+    rows: Sequence[Mapping[str, Any]],
+    sources: Sequence[str],
+    num_rows: int | None,
+    seed: int,
+    verifier: VerifierConfig = UNJUDGED,
 ) -> list[Row]:
     """Distinct prompts of ``sources`` in a shuffled order, as prompt rows; ``num_rows`` of them where given.
 
+    Args:
+        verifier: what it compares with is taken from the rows' completions where they have no ``answer``.
+
     Raises:
-        DataError: there is none.
+        DataError: there is none, or one has nothing that the verifier could compare with.
     """
     found: dict[str, Row] = {}
     for row in rows:
         if row["source"] in sources:
-            found.setdefault(prompt_key(row), dict(row) | {"completion": None})
+            asked = with_truth(row, verifier, f"{row['source']}: {row['origin']}")
+            found.setdefault(prompt_key(row), asked | {"completion": None, "rejected": None, "label": None})
     if not found:
         mend = "give a source that purpose, and look at the reasons in curated_examples' metadata"
         raise DataError("there is no prompt", where=f"sources {', '.join(sources) or '(none)'}", mend=mend)
@@ -70,14 +80,14 @@ def select_prompts(
 
 
 def build_prompts(
-    rows: Sequence[Mapping[str, Any]], config: Prompts, sources: Sequence[str]
+    rows: Sequence[Mapping[str, Any]], config: Prompts, sources: Sequence[str], verifier: VerifierConfig = UNJUDGED
 ) -> tuple[list[Row], list[Row]]:
     """``(train, validation)`` prompt rows for reinforcement learning.
 
     Args:
         sources: the sources of purpose ``rl``, which count where the config names none.
     """
-    chosen = select_prompts(rows, config.sources or sources, config.num_rows, config.seed)
+    chosen = select_prompts(rows, config.sources or sources, config.num_rows, config.seed, verifier)
     return split_by_prompt(chosen, count=config.validation_rows, seed=config.seed)
 
 

@@ -10,6 +10,13 @@ from kt_resources.store.schemas import prompt_key
 R = TypeVar("R", bound=Mapping[str, Any])
 
 
+def hold_out(rows: list[R], fraction: float, seed: int) -> tuple[list[R], list[R]]:
+    """``(train, validation)``; with fewer than two prompts nothing is held out, and the dataset's contract says so."""
+    if len({prompt_key(row) for row in rows}) < 2:
+        return rows, []
+    return split_by_prompt(rows, fraction=fraction, seed=seed)
+
+
 def split_by_prompt(
     rows: Sequence[R], *, fraction: float | None = None, count: int | None = None, seed: int = 0
 ) -> tuple[list[R], list[R]]:

@@ -30,8 +30,8 @@ def tokenize_rows(
 ) -> Tokenized:
     """Each example as ``input_ids`` and ``loss_mask`` under the tokenizer's chat template.
 
-    Left out, never cut: rows of more than ``max_seq_len`` tokens, rows without a completion, and rows whose text
-    holds one of the tokenizer's special tokens (they would end or open a turn).
+    Left out, never cut: rows of more than ``max_seq_len`` tokens, rows without a completion or with one that is
+    labelled as wrong, and rows whose text holds one of the tokenizer's special tokens (they would end or open a turn).
 
     Raises:
         DataError: the template does not write the prompt as it stands when the model is asked.
@@ -43,6 +43,8 @@ def tokenize_rows(
         reason, new = None, None
         if row["completion"] is None:
             reason = "no_completion"
+        elif row["label"] is False:
+            reason = "labelled_wrong"
         elif any(token in text for text in _texts(row) for token in special):
             reason = "special_token_in_text"
         else:
@@ -104,9 +106,10 @@ def stop_token_of(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def count_tokens(row: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Tokens of a row as the trainer sees it; of a prompt row those of its prompt."""
-    if row["completion"] is not None:
-        count: int = tokenize_row(row, tokenizer)["num_tokens"]
+    """Tokens of a row as the trainer sees it, with its longer answer; of a prompt row those of its prompt."""
+    answers = [row[name] for name in ("completion", "rejected") if row[name] is not None]
+    if answers:
+        count: int = max(tokenize_row({**row, "completion": text}, tokenizer)["num_tokens"] for text in answers)
         return count
     messages = [dict(message) for message in row["prompt"]]
     prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

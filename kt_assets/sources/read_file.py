@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from kt_assets.sources.containers import Record, records_of
-from kt_assets.sources.formats import ANSWER_OF_FORMAT, format_of, turns_of
+from kt_assets.sources.formats import ANSWER_OF_FORMAT, Said, format_of, label_of, turns_of
+from kt_assets.sources.truth import UNJUDGED, with_truth
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import FileSource
 from kt_resources.store.schemas import Row, example_row
-from kt_resources.verifiers import NoVerifier, VerifierConfig, reference_answer
+from kt_resources.verifiers import VerifierConfig
 
 BadRow = dict[str, Any]
-UNJUDGED = NoVerifier()
 
 
 def read_file(
@@ -55,17 +55,19 @@ def read_file(
 
 
 def _row(record: Record, form: str, source: FileSource, where: str) -> Row:
-    messages, completion = turns_of(record, form, where)
-    if completion is None and source.purpose == "train":
-        mend = "give it one, or give the source purpose: preference or rl, where the model answers"
-        raise DataError(f"the row has no answer ({ANSWER_OF_FORMAT[form]})", where=where, mend=mend)
+    said, label = turns_of(record, form, where), label_of(record, where)
+    _refuse_unusable(said, label, form, source, where)
+    messages = said.prompt
     if source.system and not any(message["role"] == "system" for message in messages):
         messages = [{"role": "system", "content": source.system}, *messages]
     answer, verification = record.get("answer"), record.get("verification")
+    judged = source.purpose == "preference"
     return example_row(
         messages,
-        completion,
+        said.completion,
         source=source.name,
+        rejected=said.rejected if judged else None,
+        label=label if judged else None,
         family=str(record.get("family") or source.name),
         answer=None if answer is None else str(answer),
         verification=json.dumps(verification) if isinstance(verification, dict | list) else verification,
@@ -73,13 +75,21 @@ def _row(record: Record, form: str, source: FileSource, where: str) -> Row:
     )
 
 
+def _refuse_unusable(said: Said, label: bool | None, form: str, source: FileSource, where: str) -> None:
+    """DataError where the row lacks what rows of its source's purpose are for."""
+    if source.purpose == "train" and said.completion is None:
+        mend = "give it one, or give the source purpose: preference or rl, where the model answers"
+        raise DataError(f"the row has no answer ({ANSWER_OF_FORMAT[form]})", where=where, mend=mend)
+    if source.purpose == "train" and label is False:
+        mend = "give the source purpose: preference, or leave such rows out (`on_bad_row: set_aside`)"
+        raise DataError("the row's label says that its answer is wrong", where=where, mend=mend)
+    if source.purpose == "preference" and form == "preference" and said.rejected is None:
+        raise DataError("the row has no 'rejected' answer", where=where, mend="a pair has chosen and rejected")
+    if source.purpose == "preference" and label is not None and said.completion is None:
+        raise DataError("the row has a label and no answer", where=where, mend="give it the answer that is judged")
+
+
 def _judged(row: Row, verifier: VerifierConfig, where: str) -> Row:
-    """``row`` with the answer that its model's answers are compared with; DataError where the verifier has nothing."""
-    row = row | {"answer": reference_answer(row, verifier.answer_marker)}
-    if verifier.truth is not None and not row[verifier.truth]:
-        mend = f"give it '{verifier.truth}', or choose a verifier that needs none (json_schema, python)"
-        if verifier.truth == "answer" and row["completion"] and verifier.answer_marker:
-            mend = f"its completion has no {verifier.answer_marker!r}; give it 'answer', or set verifier.answer_marker"
-        what = f"the row has no '{verifier.truth}', which answers are compared with (verifier: {verifier.type})"
-        raise DataError(what, where=where, mend=mend)
-    return row
+    """``row`` with what the verifier compares with; where a person has judged already, none is needed."""
+    judged_already = row["rejected"] is not None or row["label"] is not None
+    return with_truth(row, UNJUDGED if judged_already else verifier, where)

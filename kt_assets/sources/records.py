@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from kt_assets.sources.dirt import add_dirt
-from kt_assets.sources.read_file import UNJUDGED, BadRow, read_file
+from kt_assets.sources.read_file import BadRow, read_file
 from kt_assets.sources.reasoning_gym import source_rows
+from kt_assets.sources.truth import UNJUDGED
 from kt_resources.recipes.data import FileSource, ReasoningGymSource
 from kt_resources.store.schemas import Row, example_row
 from kt_resources.verifiers import VerifierConfig
 
-COLUMNS = ("source", "family", "prompt", "completion", "answer", "verification", "origin")
+COLUMNS = ("source", "family", "prompt", "completion", "rejected", "label", "answer", "verification", "origin")
 
 
 def raw_records(

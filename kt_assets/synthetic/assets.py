@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from kt_assets.markdown import cell_text
 from kt_assets.mix.build import select_prompts, shared_prompts
-from kt_assets.mix.split import split_by_prompt
+from kt_assets.mix.show import labels_table, pairs_table
+from kt_assets.mix.split import hold_out
 from kt_assets.sources.assets import show
 from kt_assets.stage import Made, Stage, Work
 from kt_assets.synthetic.completions import Candidate, candidates_by_id, with_references
@@ -19,7 +19,7 @@ from kt_resources.compute.program import write_json
 from kt_resources.generators.config import Engine, Sampling
 from kt_resources.generators.protocol import Generator
 from kt_resources.generators.spec import GenerateSpec
-from kt_resources.recipes.data import Decontamination, OnPolicy, OnPolicyLabels, OnPolicyPairs, Synthetic
+from kt_resources.recipes.data import Decontamination, OnPolicyLabels, OnPolicyPairs, Synthetic
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.schemas import Row, prompt_key
 from kt_resources.store.store import Artifact, Store
@@ -92,7 +92,9 @@ def synthesize(work: Work, generator: Generator) -> Made:
     curated = read_rows(work.inputs["curated"].path("examples.parquet"))
     held_out = read_rows(work.inputs["evaluation"].path("items.parquet"))
     sources = config.train_sources
-    prompts, removed = synthetic_prompts(config.prompts, curated, held_out, config.decontamination, sources)
+    prompts, removed = synthetic_prompts(
+        config.prompts, curated, held_out, config.decontamination, sources, config.verifier
+    )
     shots = choose_few_shot([row for row in curated if row["source"] in sources], config.few_shot, config.sampling.seed)
     prompts = [dict(row) for row in without_shots(prompts, shots)]
     asked = [row | {"prompt": with_few_shot(row, shots.get(row["family"]))} for row in prompts]
@@ -137,7 +139,7 @@ def make_pairs(work: Work, generator: Generator) -> Made:
     config: PairsConfig = work.config
     result, prompts, candidates = sample_policy(work, generator)
     pairs = build_pairs(prompts, candidates, build_verifier(config.verifier), config)
-    train, validation = hold_out(pairs.rows, config)
+    train, validation = hold_out(pairs.rows, config.validation_fraction, config.seed)
     write_rows(work.out / "train.parquet", train, "pair")
     write_rows(work.out / "validation.parquet", validation, "pair")
     facts = {
@@ -167,7 +169,7 @@ def make_labels(work: Work, generator: Generator) -> Made:
     config: LabelsConfig = work.config
     result, prompts, candidates = sample_policy(work, generator)
     labels = build_labels(prompts, candidates, build_verifier(config.verifier), config.min_score)
-    train, validation = hold_out(labels.rows, config)
+    train, validation = hold_out(labels.rows, config.validation_fraction, config.seed)
     write_rows(work.out / "train.parquet", train, "label")
     write_rows(work.out / "validation.parquet", validation, "label")
     facts = {
@@ -185,16 +187,10 @@ def sample_policy(work: Work, generator: Generator) -> tuple[dict, list[Row], di
     """The generator's result, the prompts, and the policy's answers to each (with the references, where asked)."""
     config: PairsConfig | LabelsConfig = work.config
     curated = read_rows(work.inputs["curated"].path("examples.parquet"))
-    prompts = select_prompts(curated, config.sources or config.purpose_sources, config.num_prompts, config.seed)
+    sources = config.sources or config.purpose_sources
+    prompts = select_prompts(curated, sources, config.num_prompts, config.seed, config.verifier)
     result, candidates = generate(work, generator, work.inputs["policy"], prompts, config.num_samples)
     return result, prompts, with_references(candidates, curated) if config.with_reference else candidates
-
-
-def hold_out(rows: list[Row], config: OnPolicy) -> tuple[list[Row], list[Row]]:
-    """``(train, validation)``; with fewer than two prompts nothing is held out, and the contract says so."""
-    if len({prompt_key(row) for row in rows}) < 2:
-        return rows, []
-    return split_by_prompt(rows, fraction=config.validation_fraction, seed=config.seed)
 
 
 def generate(
@@ -218,22 +214,3 @@ def generate(
     result = generator.generate(spec, work.needs, work.context)
     rows = read_rows(spec.completions_file)
     return result, candidates_by_id({**row, "id": row["prompt_id"]} for row in rows)
-
-
-def pairs_table(rows: Sequence[Row], count: int = 6) -> str:
-    """Some pairs as a markdown table."""
-    lines = ["| prompt | chosen | rejected | scores |", "|---|---|---|---|"]
-    for row in rows[:count]:
-        cells = [row["prompt"][-1]["content"], row["chosen"], row["rejected"]]
-        shown = [cell_text(cell, 120) for cell in cells]
-        lines.append("| " + " | ".join([*shown, f"{row['chosen_score']:g} > {row['rejected_score']:g}"]) + " |")
-    return "\n".join(lines)
-
-
-def labels_table(rows: Sequence[Row], count: int = 6) -> str:
-    """Some labelled answers as a markdown table."""
-    lines = ["| prompt | answer | desirable | score |", "|---|---|---|---|"]
-    for row in rows[:count]:
-        shown = [cell_text(cell, 120) for cell in (row["prompt"][-1]["content"], row["completion"])]
-        lines.append("| " + " | ".join([*shown, "yes" if row["label"] else "no", f"{row['score']:g}"]) + " |")
-    return "\n".join(lines)

@@ -7,8 +7,10 @@ from typing import Any
 from kt_assets.curation.decontaminate import Decontaminator
 from kt_assets.mix.build import select_prompts
 from kt_assets.sources.reasoning_gym import generated_prompts
+from kt_assets.sources.truth import UNJUDGED
 from kt_resources.recipes.data import SYNTHETIC, CuratedPrompts, Decontamination, GeneratedPrompts
 from kt_resources.store.schemas import Row, prompt_key
+from kt_resources.verifiers import VerifierConfig
 
 
 def synthetic_prompts(
@@ -17,6 +19,7 @@ def synthetic_prompts(
     eval_rows: Sequence[Mapping[str, Any]],
     decontamination: Decontamination | None,
     train_sources: Sequence[str],
+    verifier: VerifierConfig = UNJUDGED,
 ) -> tuple[list[Row], dict[str, int]]:
     """Prompt rows to answer, and how many were removed by reason.
 
@@ -24,9 +27,11 @@ def synthetic_prompts(
 
     Args:
         train_sources: the sources of purpose ``train``, which count where curated prompts name none.
+        verifier: what it compares with is taken from the curated rows' completions where they have no ``answer``.
     """
     if isinstance(config, CuratedPrompts):
-        return select_prompts(curated, config.sources or train_sources, config.num_prompts, config.seed), {}
+        sources = config.sources or train_sources
+        return select_prompts(curated, sources, config.num_prompts, config.seed, verifier), {}
     decontaminate = Decontaminator(eval_rows, decontamination)
     asked = {prompt_key(row) for row in curated}
     kept, removed = [], Counter[str]()

@@ -312,6 +312,32 @@ class OnPolicyLabels(OnPolicy):
     min_score: float = Field(default=0.5, gt=0, le=1)
 
 
+class Own(Strict):
+    """Answers of a file that a person judged.
+
+    Attributes:
+        sources: where they stand; None takes every file of purpose ``preference``.
+        num_rows: so many of them; None takes all.
+    """
+
+    sources: list[Name] | None = None
+    num_rows: int | None = Field(default=None, ge=2)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = 0
+
+
+class OwnPairs(Own):
+    """Pairs of a file: a person says which of two answers is better (format ``preference``)."""
+
+    type: Literal["pairs"]
+
+
+class OwnLabels(Own):
+    """Labelled answers of a file: a person says of each whether it is good (column ``label``)."""
+
+    type: Literal["labels"]
+
+
 class Prompts(Strict):
     """Verifiable prompts for reinforcement learning; ``sources`` None takes every source of purpose ``rl``."""
 
@@ -322,7 +348,7 @@ class Prompts(Strict):
     seed: int = 0
 
 
-Dataset = Annotated[Mix | OnPolicyPairs | OnPolicyLabels | Prompts, Field(discriminator="type")]
+Dataset = Annotated[Mix | OnPolicyPairs | OnPolicyLabels | OwnPairs | OwnLabels | Prompts, Field(discriminator="type")]
 
 
 class EvalData(Strict):

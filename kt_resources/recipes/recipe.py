@@ -17,7 +17,10 @@ from kt_resources.recipes.data import (
     Data,
     Dataset,
     EvalData,
+    FileSource,
     OnPolicy,
+    Own,
+    OwnPairs,
     Purpose,
     generated_tasks,
     shared_seeds,
@@ -35,6 +38,8 @@ ROWS = {
     "mix": "tokenized",
     "on_policy_pairs": "preference_pairs",
     "on_policy_labels": "labels",
+    "pairs": "preference_pairs",
+    "labels": "labels",
     "prompts": "prompts",
 }
 """What each type of dataset holds; an objective says which of them it learns from."""
@@ -285,9 +290,26 @@ class Recipe(Strict):
                     yield Problem(
                         ("datasets", name), "it weighs replay, but there is no data.replay: write `replay: {}` there"
                     )
+            if isinstance(dataset, Own):
+                yield from self._own_problems(name, dataset)
             if isinstance(dataset, OnPolicy) and dataset.policy not in steps | {BASE}:
                 words = f"policy {dataset.policy!r} is no step; there are {', '.join(sorted(steps))}"
                 yield Problem(("datasets", name, "policy"), words)
+
+    def _own_problems(self, name: str, dataset: Own) -> Iterable[Problem]:
+        """A person's judgements stand in files of purpose ``preference``."""
+        files = [s.name for s in self.data.sources if isinstance(s, FileSource) and s.purpose == "preference"]
+        formats = {s.name: s.format for s in self.data.sources if isinstance(s, FileSource)}
+        there = ", ".join(files) or "none"
+        if not files and not dataset.sources:
+            yield Problem(("datasets", name), "there is no file of purpose preference to take its rows from")
+        for source in dataset.sources or ():
+            if source not in files:
+                words = f"{source!r} is no file of purpose preference; of those there are: {there}"
+                yield Problem(("datasets", name, "sources"), words)
+            elif isinstance(dataset, OwnPairs) and formats[source] not in ("preference", "auto"):
+                words = f"{source!r} is of format {formats[source]}; pairs stand in the format preference"
+                yield Problem(("datasets", name, "sources"), words)
 
     def _held_out_problems(self) -> Iterable[Problem]:
         sources = [source.name for source in self.data.sources]

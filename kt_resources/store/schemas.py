@@ -21,21 +21,32 @@ def example_row(
     completion: str | None,
     *,
     source: str,
+    rejected: str | None = None,
+    label: bool | None = None,
     family: str = "",
     answer: str | None = None,
     verification: str | None = None,
     parents: Sequence[str] = (),
     origin: str = "",
 ) -> Row:
-    """An example, or a prompt row where ``completion`` is None. Its id is made of prompt and completion alone."""
+    """An example, or a prompt row where ``completion`` is None. Its id is made of what is asked and answered alone.
+
+    Args:
+        rejected: an answer that a person holds for worse than ``completion``.
+        label: whether a person holds ``completion`` for good; None where nobody says.
+    """
     messages = [{"role": message["role"], "content": message["content"]} for message in prompt]
     content = [part for message in messages for part in (message["role"], message["content"])]
+    said = {"completion": completion, "rejected": rejected, "label": None if label is None else str(label)}
+    parts = [part for name, text in said.items() if text is not None for part in (name, text)]
     return {
-        "id": row_id(*content) if completion is None else row_id(*content, "completion", completion),
+        "id": row_id(*content, *parts),
         "source": source,
         "family": family,
         "prompt": messages,
         "completion": completion,
+        "rejected": rejected,
+        "label": label,
         "answer": answer,
         "verification": verification,
         "parents": list(parents),
@@ -45,7 +56,7 @@ def example_row(
 
 def changed_row(row: Mapping[str, Any], **changes: Any) -> Row:
     """``row`` with other values; where its id changes by that, the old row is its only parent."""
-    kept = {name: row[name] for name in (*SHARED, "prompt", "completion")} | changes
+    kept = {name: row[name] for name in (*SHARED, "prompt", "completion", "rejected", "label")} | changes
     new = example_row(kept.pop("prompt"), kept.pop("completion"), **kept)
     return new if new["id"] == row["id"] else new | {"parents": [row["id"]]}
 
@@ -107,7 +118,7 @@ def schemas() -> dict[str, Any]:
     prompt = ("prompt", pa.list_(pa.struct([("role", text), ("content", text)])))
     head = [("id", text), ("source", text), ("family", text)]
     truth = [("answer", text), ("verification", text), ("parents", ids), ("origin", text)]
-    example = [*head, prompt, ("completion", text), *truth]
+    example = [*head, prompt, ("completion", text), ("rejected", text), ("label", pa.bool_()), *truth]
     scores = [("chosen_score", pa.float64()), ("rejected_score", pa.float64())]
     tokens = [("input_ids", pa.list_(pa.int32())), ("loss_mask", pa.list_(pa.int8())), ("num_tokens", pa.int32())]
     mask_facts = [("num_trained_tokens", pa.int32()), ("stop_token_trained", pa.bool_())]

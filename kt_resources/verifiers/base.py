@@ -48,8 +48,8 @@ def extract_answer(completion: str, marker: str | None) -> str | None:
 
 
 def reference_answer(row: Row, marker: str | None) -> str | None:
-    """The ground truth of a row: its ``answer``, else what the marker finds in its own completion."""
-    if row.get("answer") or row.get("completion") is None:
+    """The ground truth of a row: its ``answer``, else what the marker finds in its own completion (a right one)."""
+    if row.get("answer") or row.get("completion") is None or row.get("label") is False:
         return row.get("answer")
     return extract_answer(row["completion"], marker) or None
 

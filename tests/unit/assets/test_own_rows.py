@@ -165,3 +165,70 @@ def test_items_of_a_file_decontaminate_the_sources(folder: Path, tmp_path: Path)
     write(tmp_path, "exam.jsonl", [{"prompt": "What is 70 + 70?", "answer": 140}] * 4)
     stale = stale_stages(own_line(tmp_path, (tmp_path / "recipe.yaml").read_text()), store)
     assert str(stale["eval_tasks"]) == "recipe or inputs changed"
+
+
+JUDGED = """\
+line: mine
+base_model: {random: llama}
+data:
+  sources:
+    - {name: pairs, type: file, path: pairs.jsonl, purpose: preference}
+    - {name: votes, type: file, path: votes.csv, purpose: preference}
+datasets:
+  mix: {type: mix, weights: {pairs: 1.0}}
+  my_pairs: {type: pairs, sources: [pairs], validation_fraction: 0.2}
+  my_labels: {type: labels, sources: [votes]}
+training:
+  - {name: sft, data: mix, objective: {type: sft}, update: {type: lora}}
+  - {name: dpo, start: sft, data: my_pairs, objective: {type: dpo}, update: {type: lora}}
+  - {name: orpo, data: my_pairs, objective: {type: orpo}, update: {type: lora}}
+  - {name: kto, start: sft, data: my_labels, objective: {type: kto}, update: {type: lora}}
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Line, Store, dg.ExecuteInProcessResult]:
+    here = tmp_path_factory.mktemp("judged")
+    pairs = [{"prompt": f"Name city {n}.", "chosen": f"City {n}", "rejected": f"No, {n}"} for n in range(40)]
+    write(here, "pairs.jsonl", pairs)
+    votes = "".join(f"Greet guest {n}.,Welcome {n}!,{'true' if n % 2 else 'false'}\n" for n in range(40))
+    (here / "votes.csv").write_text(f"prompt,completion,label\n{votes}")
+    line, store = own_line(here, JUDGED), Store(here / "store")
+    return line, store, run(line, store)
+
+
+def test_a_persons_pairs_and_labels_need_no_verifier(judged: tuple[Line, Store, dg.ExecuteInProcessResult]) -> None:
+    line, store, result = judged
+    assert result.success
+    assert {"dpo_model", "orpo_model", "kto_model"} <= line.stages.keys()
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed and e.severity.value == "ERROR"]
+    assert failed == []
+    assert stale_stages(line, store) == {}
+
+
+def test_pairs_hold_both_answers_and_none_that_is_held_out(
+    judged: tuple[Line, Store, dg.ExecuteInProcessResult],
+) -> None:
+    _, store, _ = judged
+    held_out = {prompt_key(row) for row in rows(store, "eval_tasks", "items.parquet")}
+    train, validation = (rows(store, "my_pairs", f"{side}.parquet") for side in ("train", "validation"))
+    # 80 prompts, a tenth of each source held out: 36 pairs are left, of which a fifth validates
+    assert (len(train), len(validation)) == (29, 7)
+    assert all(row["chosen"].split()[1] == row["rejected"].split()[1] for row in train)
+    assert not held_out & {prompt_key(row) for row in [*train, *validation]}
+    labels = rows(store, "my_labels", "train.parquet")
+    assert {row["label"] for row in labels} == {True, False}
+    assert all(row["label"] is bool(int(row["completion"][8:-1]) % 2) for row in labels)
+
+
+def test_a_pair_is_traced_to_its_line_of_the_file(judged: tuple[Line, Store, dg.ExecuteInProcessResult]) -> None:
+    from kt_resources.store.lineage import sightings
+
+    _, store, _ = judged
+    raw = {row["id"]: row for row in rows(store, "raw_examples", "examples.parquet")}
+    pair = rows(store, "my_pairs", "train.parquet")[0]
+    (parent,) = pair["parents"]
+    assert raw[parent]["origin"] == pair["origin"]
+    assert raw[parent]["origin"].startswith("pairs.jsonl:")
+    models = {seen.artifact.asset.split("/")[1] for seen in sightings(store, parent)}
+    assert {"sft_model", "dpo_model", "orpo_model"} <= models

@@ -2,10 +2,11 @@
 
 import pytest
 
-from kt_assets.sources.formats import format_of, turns_of
+from kt_assets.sources.formats import format_of, label_of, turns_of
 from kt_resources.errors import DataError
 
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+NO = {"role": "assistant", "content": "No"}
 SHAREGPT = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}
 
 
@@ -28,18 +29,31 @@ def test_the_columns_tell_the_format(record, form):
     ("record", "form"),
     [
         (SHAREGPT, "sharegpt"),
-        ({"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, "preference"),
-        ({"prompt": [USER], "chosen": [USER, ASSISTANT], "rejected": [USER]}, "preference"),
+        ({"prompt": "Hi", "completion": "Hello"}, "prompts"),
+        ({"prompt": "Hi", "chosen": "Hello"}, "preference"),
         ({"messages": [USER, ASSISTANT]}, "messages"),
     ],
 )
 def test_prompt_and_completion(record, form):
-    assert turns_of(record, form, "r.jsonl:1") == ([USER], "Hello")
+    assert turns_of(record, form, "r.jsonl:1") == ([USER], "Hello", None)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"prompt": "Hi", "chosen": "Hello", "rejected": "No"},
+        {"prompt": [USER], "chosen": [USER, ASSISTANT], "rejected": [USER, NO]},
+        {"chosen": [USER, ASSISTANT], "rejected": [USER, NO]},  # the prompt stands in the chats alone
+    ],
+)
+def test_a_preference_row_has_both_answers(record):
+    assert format_of(record, "r.jsonl:1") == "preference"
+    assert turns_of(record, "preference", "r.jsonl:1") == ([USER], "Hello", "No")
 
 
 def test_sharegpt_keeps_its_system_message_and_a_last_question_is_a_prompt():
     record = {"system": "S", "conversations": SHAREGPT["conversations"][:1]}
-    assert turns_of(record, "sharegpt", "r.jsonl:1") == ([{"role": "system", "content": "S"}, USER], None)
+    assert turns_of(record, "sharegpt", "r.jsonl:1") == ([{"role": "system", "content": "S"}, USER], None, None)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +65,8 @@ def test_sharegpt_keeps_its_system_message_and_a_last_question_is_a_prompt():
         ({"system": "S", "conversations": SHAREGPT["conversations"][1:]}, "sharegpt", "an answer and no question"),
         ({"prompt": "Hi", "chosen": [USER]}, "preference", "does not end with a turn of role assistant"),
         ({"prompt": "Hi", "completion": "Hello"}, "preference", "no 'chosen' but completion, prompt"),
+        ({"chosen": "Hello", "rejected": "No"}, "preference", "no 'prompt'"),
+        ({"prompt": "Hi", "chosen": "Hello", "rejected": [USER]}, "preference", "'rejected' does not end"),
     ],
 )
 def test_what_a_format_refuses(record, form, what):
@@ -59,8 +75,11 @@ def test_what_a_format_refuses(record, form, what):
     assert caught.value.where == "r.jsonl:7"
 
 
-def test_an_answer_that_is_labelled_wrong_is_not_learned():
-    row = {"prompt": "1 + 1?", "completion": "3", "label": False}
-    with pytest.raises(DataError, match="label says"):
-        turns_of(row, "prompts", "rows.jsonl:1")
-    assert turns_of(row | {"label": True}, "prompts", "rows.jsonl:1")[1] == "3"
+@pytest.mark.parametrize(("value", "label"), [(True, True), ("False", False), (1, True), (0.0, False), (None, None)])
+def test_a_label_is_true_or_false_in_whatever_form(value, label):
+    assert label_of({"label": value}, "rows.jsonl:1") is label
+
+
+def test_another_label_is_refused():
+    with pytest.raises(DataError, match="'good' is neither"):
+        label_of({"label": "good"}, "rows.jsonl:1")

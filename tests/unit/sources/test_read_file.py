@@ -7,6 +7,7 @@ import pytest
 from kt_assets.sources.read_file import read_file
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import FileSource
+from kt_resources.verifiers import Exact
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 
@@ -42,6 +43,38 @@ def test_prompts_with_completion_answer_and_verification(tmp_path):
 def test_prompts_alone_serve_the_purposes_in_which_the_model_answers(tmp_path):
     (row,) = read(tmp_path, [{"prompt": [{"role": "user", "content": "2+2"}], "answer": "4"}], purpose="rl")
     assert (row["completion"], row["answer"]) == (None, "4")
+
+
+def test_an_answer_that_is_labelled_wrong_is_not_learned_from(tmp_path):
+    row = {"prompt": "1 + 1?", "completion": "3", "label": False}
+    with pytest.raises(DataError, match="label says"):
+        read(tmp_path, [row])
+    (judged,) = read(tmp_path, [row], purpose="preference")
+    assert (judged["completion"], judged["label"], judged["rejected"]) == ("3", False, None)
+
+
+def test_the_rejected_answer_is_kept_where_the_purpose_is_preference(tmp_path):
+    pair = {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}
+    (for_training,) = read(tmp_path, [pair])
+    (judged,) = read(tmp_path, [pair], purpose="preference")
+    assert (for_training["completion"], for_training["rejected"]) == ("Hello", None)
+    assert (judged["completion"], judged["rejected"]) == ("Hello", "No")
+    assert judged["id"] != for_training["id"]
+    with pytest.raises(DataError, match="no 'rejected' answer"):
+        read(tmp_path, [{"prompt": "Hi", "chosen": "Hello"}], purpose="preference")
+
+
+def test_what_the_verifier_compares_with_must_be_there_unless_a_person_judged(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"prompt": "Hi", "completion": "Hello"}\n')
+    exact = Exact(type="exact")
+    source = FileSource(type="jsonl", name="mine", path="r.jsonl", purpose="rl")
+    with pytest.raises(DataError, match=r"(?s)no 'answer'.*completion has no '####'"):
+        list(read_file(tmp_path / "r.jsonl", source, verifier=exact))
+    (row,) = read_file(tmp_path / "r.jsonl", source, verifier=exact.model_copy(update={"answer_marker": None}))
+    assert (row["completion"], row["answer"]) == ("Hello", "Hello")
+    (tmp_path / "r.jsonl").write_text('{"prompt": "Hi", "chosen": "Hello", "rejected": "No"}\n')
+    pairs = source.model_copy(update={"purpose": "preference"})
+    assert len(list(read_file(tmp_path / "r.jsonl", pairs, verifier=exact))) == 1
 
 
 def test_a_system_message_goes_where_there_is_none(tmp_path):
