@@ -23,9 +23,13 @@ from kt_resources.store.store import Store
 
 
 def recipe_folders() -> list[Path]:
-    """Where recipes are looked for: the folder ``KT_RECIPES`` names, and those that ship."""
-    own = [Path(os.environ["KT_RECIPES"])] if os.environ.get("KT_RECIPES") else []
-    return [*own, Path(__file__).parent / "recipes"]
+    """Where recipes are looked for: the folder that ``KT_RECIPES`` names, else ``./recipes``; and those that ship."""
+    return [own_recipes(), Path(__file__).parent / "recipes"]
+
+
+def own_recipes() -> Path:
+    """A person's own folder of recipes, which need not be there."""
+    return Path(os.environ.get("KT_RECIPES") or "recipes").resolve()
 
 
 def load_lines() -> tuple[list[Line], list[RecipeFile]]:

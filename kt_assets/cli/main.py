@@ -69,6 +69,32 @@ def validate(
 
 
 @app.command()
+def init(
+    line: Annotated[str | None, typer.Argument(metavar="[LINE]", help="Its name; default: the first file's.")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", help="Rows: .jsonl, .json, .csv, .parquet; may stand again.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="A checkpoint folder, a .gguf file, NAME/MODEL@COMMIT, smollm2 or random.")
+    ] = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="What answers are checked by: a type, rewards.py:score, or auto (the default).")
+    ] = None,
+    goal: Annotated[str | None, typer.Option(help="What the model is to do, in a sentence.")] = None,
+    license: Annotated[str | None, typer.Option(help="The licence of the files.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder of recipes; default: KT_RECIPES, else ./recipes.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a recipe for files of your own: it looks at them, chooses, and says why; asks on a terminal."""
+    from kt_assets.cli.init import init_command
+    from kt_assets.cli.init.command import Told
+
+    told = Told(line, tuple(file or ()), base, verifier, goal, license, to, force)
+    raise typer.Exit(init_command(told, as_json))
+
+
+@app.command()
 def ui(
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default is reachable from here only.")
@@ -149,6 +175,14 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        from kt_resources.home import resolve_root
+        from kt_resources.store.full_disk import full_disk
+
+        if full := full_disk(error, resolve_root()):
+            print(full, file=sys.stderr)
+            sys.exit(1)
+        raise
 
 
 if __name__ == "__main__":
