@@ -17,6 +17,7 @@ from kt_resources.compute.needs import Needs, op_tags
 from kt_resources.contracts.contract import Contract
 from kt_resources.errors import KtError, StoreError
 from kt_resources.store.fingerprint import hash_json
+from kt_resources.store.full_disk import full_disk
 from kt_resources.store.store import SHORT, Artifact, Making, Store
 from kt_resources.store.verdicts import require_passed
 from kt_resources.strict import Strict
@@ -85,6 +86,10 @@ class Stage:
             artifact = self._artifact(context, store, make, config, options)
         except KtError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
+        except Exception as error:
+            if full := full_disk(error, store.root):
+                raise dg.Failure(description=str(full), allow_retries=False) from error
+            raise
         return materialize_result(artifact)
 
     def _artifact(

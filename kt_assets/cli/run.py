@@ -19,7 +19,7 @@ from kt_resources.compute.devices import find_devices
 from kt_resources.errors import RecipeError
 from kt_resources.home import dagster_instance, ensure_home
 from kt_resources.recipes.recipe import BASE
-from kt_resources.store.store import SHORT, Store
+from kt_resources.store.store import SHORT, Store, alone
 
 INTERRUPTED = 130
 
@@ -51,7 +51,11 @@ def run_command(name: str | None, select: Sequence[str] | None, allow_oversize: 
     from kt_assets.definitions import defs
 
     run_id, started = new_run_id(), time.monotonic()
-    with dagster_instance(home) as instance, RunView(line, list(stale), store, instance, run_id):
+    with (
+        alone(home.root / "runs" / f"{line.name}.lock", line.name, "is running this line already"),
+        dagster_instance(home) as instance,
+        RunView(line, list(stale), store, instance, run_id),
+    ):
         outcome = run_stages(line, list(stale), defs, instance, run_id, _options(line, list(stale), allow_oversize))
     _tell(console, line, outcome)
     return _end(line, store, all_stale, outcome, time.monotonic() - started, as_json)

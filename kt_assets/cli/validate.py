@@ -10,9 +10,9 @@ from kt_assets.definitions import load_lines
 from kt_assets.line import Line
 from kt_assets.sources.read_file import read_file
 from kt_assets.sources.reasoning_gym import check_families
-from kt_resources.bases.locate import locate
+from kt_resources.bases.locate import check_template, locate
 from kt_resources.errors import RecipeError
-from kt_resources.recipes.base_model import HubModel, RandomModel
+from kt_resources.recipes.base_model import HubModel, PackageModel, RandomModel
 from kt_resources.recipes.data import EvalData, FileSource
 from kt_resources.recipes.held_out import FileTasks
 from kt_resources.verifiers.python import load_function
@@ -57,7 +57,9 @@ def check_line(line: Line) -> None:
     """
     data, base = line.recipe.data, line.recipe.base_model
     if not isinstance(base, RandomModel | HubModel):
-        locate(base)
+        place = locate(base)
+        if not isinstance(base, PackageModel):
+            check_template(*place)
     if line.recipe.verifier.type == "python":
         load_function(line.recipe.verifier.path)
     for source in data.sources:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kt_resources.bases.locate import locate
+from kt_resources.bases.locate import NO_TEMPLATE, TEMPLATE_MEND, locate
 from kt_resources.bases.spec import BaseSpec
 from kt_resources.compute.program import Progress
 from kt_resources.errors import DataError
@@ -84,8 +84,7 @@ def measure_base(folder: Path, probe: str, max_new_tokens: int) -> dict[str, Any
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if not tokenizer.chat_template:
-        mend = "choose an instruction-tuned model, or add chat_template.jinja to its folder"
-        raise DataError("the base model has no chat template", where="base_model", mend=mend)
+        raise DataError(NO_TEMPLATE, where="base_model", mend=TEMPLATE_MEND)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     messages = [{"role": "user", "content": probe}]
     encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)

@@ -1,10 +1,14 @@
 """Where the bytes of a base model lie: each kind of source becomes a folder and, for GGUF, a file in it."""
 
+import json
 from importlib import resources
 from pathlib import Path
 
 from kt_resources.errors import RecipeError
 from kt_resources.recipes.base_model import FolderModel, GgufModel, HubModel, PackageModel
+
+NO_TEMPLATE = "the base model has no chat template"
+TEMPLATE_MEND = "choose an instruction-tuned model, or add chat_template.jinja to its folder"
 
 
 def locate(source: FolderModel | GgufModel | HubModel | PackageModel) -> tuple[Path, str | None]:
@@ -25,6 +29,31 @@ def locate(source: FolderModel | GgufModel | HubModel | PackageModel) -> tuple[P
             raise RecipeError(f"no config.json in {source.folder}", where="base_model.folder", mend=mend)
         return source.folder, None
     return _from_hub(source), None
+
+
+def check_template(folder: Path, gguf_file: str | None) -> None:
+    """RecipeError where a model has no chat template; read from its files, without loading it."""
+    if not (_gguf_template(folder / gguf_file) if gguf_file else _folder_template(folder)):
+        raise RecipeError(NO_TEMPLATE, where=f"base_model: {folder / (gguf_file or '')}", mend=TEMPLATE_MEND)
+
+
+def _folder_template(folder: Path) -> bool:
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    config = folder / "tokenizer_config.json"
+    try:
+        return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("chat_template"))
+    except ValueError as error:
+        raise RecipeError("is no JSON", where=str(config), mend="get the file again") from error
+
+
+def _gguf_template(file: Path) -> bool:
+    import gguf
+
+    try:
+        return gguf.GGUFReader(file).get_field("tokenizer.chat_template") is not None
+    except (ValueError, IndexError) as error:
+        raise RecipeError(f"is no whole GGUF file: {error}", where=str(file), mend="get the file again") from error
 
 
 def _in_package(source: PackageModel) -> tuple[Path, str]:

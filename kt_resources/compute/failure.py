@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kt_resources import errors
 from kt_resources.errors import ComputeError, KtError
+from kt_resources.store.full_disk import ALMOST_NOTHING, FULL, disk_is_full, free_bytes
 
 SHOWN_LINES = 15
 
@@ -31,6 +32,8 @@ def failure(module: str, exit_code: int, run_dir: Path, log: str) -> KtError:
     told = run_dir / "error.json"
     if told.exists():
         return explained(json.loads(told.read_text()))
+    if FULL.search(log) or free_bytes(run_dir) < ALMOST_NOTHING:
+        return disk_is_full(run_dir)
     where, lines = str(run_dir / "log.txt"), [line for line in log.splitlines() if line.strip()]
     tail = "\n    ".join(["", *lines[-SHOWN_LINES:]]) if lines else " nothing"
     if exit_code == -signal.SIGKILL or KILLED.search(log):

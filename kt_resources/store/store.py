@@ -148,7 +148,7 @@ class Store:
         print_ = fingerprint(config, {name: parent.data_version for name, parent in parents.items()}, stage_version)
         work = self.root / "work" / asset / print_[:SHORT]
         (work / "scratch").mkdir(parents=True, exist_ok=True)
-        with _alone(work / "lock", asset):
+        with alone(work / "lock", asset, "is making the same artifact"):
             shutil.rmtree(work / "out", ignore_errors=True)
             (work / "out" / "run").mkdir(parents=True)
             yield Making(asset, config, dict(parents), stage_version, print_, work / "out", work / "scratch")
@@ -237,17 +237,20 @@ def _read_artifact(folder: Path) -> Artifact:
 
 
 @contextmanager
-def _alone(lock: Path, asset: str) -> Iterator[None]:
-    """Hold an exclusive lock on ``lock`` for the block; the kernel frees it when the process ends."""
+def alone(lock: Path, where: str, does: str) -> Iterator[None]:
+    """Hold an exclusive lock on ``lock`` for the block; the kernel frees it when the process ends.
+
+    Args:
+        where, does: for the message of the StoreError where another process holds it: ``process 7 <does>``.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise StoreError(
-                f"process {holder} is making the same artifact", where=asset, mend="wait for it, or stop it"
-            ) from None
+            raise StoreError(f"process {holder} {does}", where=where, mend="wait for it, or stop it") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -99,7 +99,9 @@ FIRMS = (
 def main() -> None:
     """Write ``invoices.jsonl`` and ``corrections.jsonl``; no line stands in both."""
     generator = random.Random(7)
-    examples, corrections, seen = [], [], set()
+    examples: list[dict] = []
+    corrections: list[dict] = []
+    seen: set[str] = set()
     while len(corrections) < NUM_CORRECTIONS:
         line, right, facts = make_line(generator)
         if line in seen:
