@@ -49,7 +49,8 @@ def split_items(
     """The items of a split: of each source a share of its distinct prompts.
 
     They pass what training rows pass, normalized and masked alike, so that curation knows them again. Passed over are
-    prompts of several turns, rows that curation would remove, and rows without what the verifier compares with.
+    prompts of several turns, rows that curation would remove, answers that are labelled wrong, and rows without what
+    the verifier (without one: the comparison with the item's answer) compares with.
 
     Args:
         sources: the sources whose rows are split; the others' are left alone.
@@ -81,8 +82,11 @@ def _unfit(
 ) -> str | None:
     if [message["role"] for message in row["prompt"]] not in SINGLE:
         return "several_turns"
-    if verifier.truth is not None and not row[verifier.truth]:
-        return f"no_{verifier.truth}"
+    if row["label"] is False:
+        return "labelled_wrong"
+    truth = "answer" if verifier.type == "none" else verifier.truth
+    if truth is not None and not row[truth]:
+        return f"no_{truth}"
     if drop := check_heuristics(row, curation.heuristics) or check_length(row, count_tokens, curation.max_tokens):
         return drop.reason
     return None
