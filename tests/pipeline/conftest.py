@@ -50,7 +50,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kt, dic
     yield kt, kt.json("run", "tiny")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def kt_at() -> type[Kt]:
     """The command for a home of the test's own: ``kt_at(folder, **environment)``."""
     return Kt

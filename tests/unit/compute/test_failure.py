@@ -3,7 +3,7 @@ import json
 import pytest
 
 from kt_resources.compute.failure import explained, failure
-from kt_resources.errors import ComputeError, DataError
+from kt_resources.errors import ComputeError, DataError, StoreError
 
 
 def test_only_the_last_fifteen_lines_of_the_log_are_told(tmp_path) -> None:
@@ -45,3 +45,9 @@ def test_a_told_mistake_wins_over_the_log(tmp_path) -> None:
 @pytest.mark.parametrize("kind", ["Unknown", "annotations", ""])
 def test_an_unknown_kind_becomes_a_compute_error(kind) -> None:
     assert type(explained({"kind": kind, "what": "w"})) is ComputeError
+
+
+def test_a_full_disk_is_recognized(tmp_path) -> None:
+    told = failure("m", 1, tmp_path, "RuntimeError: I/O error: No space left on device (os error 28)")
+    assert isinstance(told, StoreError)
+    assert "the disk is full" in str(told) and "KT_HOME" in told.mend
