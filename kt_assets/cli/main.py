@@ -43,10 +43,22 @@ def plan(
     goal: Annotated[
         str, typer.Option(help="Of --suggest: classification, extraction, chat, reasoning, expert or code.")
     ] = "chat",
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", help="Of --suggest: rows of yours; writes their recipe.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Of --file: the base model, as `kt init` takes it.")] = None,
+    verifier: Annotated[str | None, typer.Option(help="Of --file: what judges answers, as `kt init` takes it.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Of --file: the folder of recipes.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Of --file: replace a recipe that is there.")] = False,
     wish: Annotated[str, typer.Option(help="Of --suggest: quality, fast, one_stage or all_weights.")] = "quality",
     as_json: Json = False,
 ) -> None:
     """What will run, with memory by part, time, disk and cost, stage by stage, before anything does."""
+    if suggest and file:
+        from kt_assets.cli.suggest_files import Asked, suggest_files_command
+
+        asked = Asked(line, tuple(file), device, model, goal, wish, base, verifier, to, force)
+        raise typer.Exit(suggest_files_command(asked, as_json))
     if suggest:
         from kt_assets.cli.suggest import suggest_command
 

@@ -33,7 +33,7 @@ def suggest_command(
     line, store = find_line(name), Store(ensure_home().store)
     shape = base_shape(line.stages[BASE], line.recipe.base_model, store, model)
     where = named_device(device) if device else find_devices()[0]
-    chosen = _one_of(goal, GOALS, "--goal"), _one_of(wish, WISHES, "--wish")
+    chosen = one_of(goal, GOALS, "--goal"), one_of(wish, WISHES, "--wish")
     suggestion = suggest(line_situation(line, shape, where, *chosen))
     steps = suggestion.recipe_steps(dataset_names(line))
     if as_json:
@@ -43,7 +43,8 @@ def suggest_command(
     return 0
 
 
-def _one_of(told: str, allowed: tuple[T, ...], option: str) -> T:
+def one_of(told: str, allowed: tuple[T, ...], option: str) -> T:
+    """``told`` as one of the allowed words; RecipeError names ``option`` and lists them."""
     for value in allowed:
         if value == told:
             return value

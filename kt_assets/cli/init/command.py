@@ -50,7 +50,7 @@ def init_command(told: Told, as_json: bool) -> int:
     seen = [look_at(path) for path in files]
     line = told.line or (typer.prompt("Name of the line", default=seen[0].name) if asks else seen[0].name)
     to = told.to or own_recipes()
-    _check_name(line, to, told.force)
+    check_name(line, to, told.force)
     folder = to / line
     verifier, base, goal = told.verifier, told.base, told.goal
     if asks:
@@ -58,15 +58,15 @@ def init_command(told: Told, as_json: bool) -> int:
         verifier = verifier or _ask_for_verifier(seen)
         base = base or typer.prompt("Base model (folder, .gguf, smollm2, random)", default="smollm2")
         goal = goal if goal is not None else typer.prompt("What is it to do, in a sentence", default="")
-    chosen = None if verifier is None or verifier == "auto" else _verifier(verifier, folder)
+    chosen = None if verifier is None or verifier == "auto" else verifier_of(verifier, folder)
     extra = {"goal": goal, "license": told.license}
-    draft = draft_recipe(line, seen, _base(base or "smollm2", folder), chosen, extra)
+    draft = draft_recipe(line, seen, base_of(base or "smollm2", folder), chosen, extra)
     path = write_recipe(draft, folder, told.force)
     _tell(draft, path, as_json)
     return 0
 
 
-def _check_name(line: str, to: Path, force: bool) -> None:
+def check_name(line: str, to: Path, force: bool) -> None:
     if not NAME.fullmatch(line):
         mend = "small letters, digits and _, a letter first"
         raise RecipeError(f"{line!r} cannot name a line", where="LINE", mend=mend)
@@ -78,7 +78,7 @@ def _check_name(line: str, to: Path, force: bool) -> None:
         raise RecipeError(f"there is a line {line!r} already", where=str(elsewhere[0]), mend="give another name")
 
 
-def _base(told: str, folder: Path) -> dict[str, Any]:
+def base_of(told: str, folder: Path) -> dict[str, Any]:
     """The recipe's ``base_model``; paths count from the recipe's ``folder``."""
     if told == "smollm2":
         return EMBEDDED
@@ -90,7 +90,7 @@ def _base(told: str, folder: Path) -> dict[str, Any]:
     return {kind: os.path.relpath(told, folder)}
 
 
-def _verifier(told: str, folder: Path) -> dict[str, Any]:
+def verifier_of(told: str, folder: Path) -> dict[str, Any]:
     """The recipe's ``verifier``; a function's path counts from the recipe's ``folder``."""
     file, found, function = told.rpartition(":")
     if found:
