@@ -143,6 +143,7 @@ def _write_run(spec: TrainSpec, facts: dict[str, Any]) -> dict[str, Any]:
         "precision": spec.precision,
         "learning_rate": spec.learning_rate,
         "seconds": {"imports": 0.0, "load": 0.0, "train": 2.0, "evaluate": 0.0, "save": 0.0, "measure": 0.0},
+        "cpu_seconds": {"imports": 0.0, "load": 0.0, "train": 2.0, "save": 0.0, "measure": 0.0},
         "facts": facts,
     }
     write_json(run / "result.json", result)

@@ -59,6 +59,19 @@ def model(layers: int, update: UpdateMemory, dtype: Any) -> Any:
     return adapted
 
 
+@pytest.fixture(autouse=True)
+def torchs_own_attention() -> Iterator[None]:
+    """Attention as transformers has it, whatever a training in this process has put in its place."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    from kt_resources.trainers import attention
+
+    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    ALL_ATTENTION_FUNCTIONS.register("sdpa", attention._sdpa)
+    yield
+    ALL_ATTENTION_FUNCTIONS.register("sdpa", before)
+
+
 def kept(made: Any, padded: bool, checkpointing: bool = False) -> int:
     """Bytes that autograd still holds for the backward pass once the forward pass has ended."""
     import torch
