@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
 from kt_assets.line import Line
 from kt_resources.store.store import Store
@@ -90,8 +91,11 @@ class RunView:
                     self.console.print(f"{SIGNS[row.state]} {name} {row.state}{seconds}", highlight=False)
 
     def refresh(self) -> None:
-        """Bring the rows up to date."""
-        found = self.instance.get_records_for_run(self.run_id, cursor=self._cursor, of_type=set(STATES))
+        """Bring the rows up to date; a history that cannot be read just now (a full disk) leaves them as they are."""
+        try:
+            found = self.instance.get_records_for_run(self.run_id, cursor=self._cursor, of_type=set(STATES))
+        except SQLAlchemyError:
+            return
         self._cursor = found.cursor
         steps = {f"{self.line.name}__{name}": row for name, row in self.rows.items()}
         for record in found.records:

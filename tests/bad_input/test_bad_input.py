@@ -6,10 +6,17 @@
 import json
 import os
 import re
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from kt_resources.store.store import Artifact, Store
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 
@@ -110,10 +117,29 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         "exam.csv",
         "recipe's folder",
     ),
+    "pairs of a person's own where no file has any": (
+        "policy: sft}\n",
+        "policy: sft}\n  mine: {type: pairs}\n",
+        ":11:",
+        "no file of purpose preference",
+    ),
+    "pairs of a person's own from rows that are generated": (
+        "policy: sft}\n",
+        "policy: sft}\n  mine: {type: pairs, sources: [asked]}\n",
+        ":11:",
+        "'asked' is no file of purpose preference",
+    ),
     "a cron expression of four fields": ("training:", 'retrain: {cron: "0 3 * *"}\ntraining:', ":11:", "five fields"),
     "a hub model without its commit": ("{random: llama}", "{hub: a/b, revision: main}", ":2:", "revision"),
     "a base model folder that is none": ("{random: llama}", "{folder: nowhere}", "base_model.folder", "config.json"),
     "a GGUF file that is not there": ("{random: llama}", "{gguf: a.gguf}", "base_model.gguf", "correct the path"),
+    "a base model without a chat template": (
+        "{random: llama}",
+        "{folder: untaught}",
+        "untaught",
+        "chat_template.jinja",
+    ),
+    "a GGUF file that is none": ("{random: llama}", "{gguf: rows.jsonl}", "rows.jsonl", "get the file again"),
     "a package that is not installed": (
         "{random: llama}",
         "{package: no_such_model, file: a.gguf, license: MIT}",
@@ -189,6 +215,16 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "a row without an answer": (b'{"prompt": "What is the capital?"}\n', "rows.jsonl:1", "'completion'"),
     "an answer that is a number": (b'{"prompt": "1 + 1?", "completion": 2}\n', "rows.jsonl:1", "is text"),
     "a row that is a list": (b'["a", "b"]\n', "rows.jsonl:1", "JSON object"),
+    "a row that is labelled wrong, to learn from": (
+        b'{"prompt": "What is the capital?", "completion": "town", "label": false}\n',
+        "rows.jsonl:1",
+        "purpose: preference",
+    ),
+    "a preferred answer that is no chat and no text": (
+        b'{"prompt": "What is the capital?", "chosen": 7, "rejected": "town"}\n',
+        "rows.jsonl:1",
+        "list of messages",
+    ),
     "a chat of an unknown role": (
         b'{"messages": [{"role": "bot", "content": "hi"}]}\n',
         "rows.jsonl:1",
@@ -202,6 +238,31 @@ FILES: dict[str, tuple[bytes, str, str]] = {
 }
 """What the person's file holds → its bytes, the place and the mend."""
 
+ROOT = Path(__file__).resolve().parents[2]
+FEW = "".join(json.dumps({"prompt": f"Land {n}?", "completion": f"#### town {n}"}) + "\n" for n in range(8))
+QUESTIONS = "".join(json.dumps({"prompt": f"What is {n} times {n}?"}) + "\n" for n in range(40))
+INIT: dict[str, tuple[list[str], str, str, str]] = {
+    "a beginning without a file": (["new"], FEW, "--file", "kt init --file rows.jsonl"),
+    "a beginning with too few rows": (["new", "-f", "rows.jsonl"], FEW, "rows", "at least 20"),
+    "a beginning with prompts alone": (["new", "-f", "rows.jsonl"], QUESTIONS, "rows", "--verifier rewards.py:score"),
+    "a beginning where there is a recipe": (["mine", "-f", "rows.jsonl"], FEW, "recipe.yaml", "--force"),
+    "a beginning with a name of a line that ships": (["tiny", "-f", "rows.jsonl"], FEW, "tiny", "another name"),
+    "a beginning with a name that is none": (["My-Line", "-f", "rows.jsonl"], FEW, "LINE", "small letters"),
+    "a beginning with a verifier that there is not": (
+        ["new", "-f", "rows.jsonl", "--verifier", "right"],
+        FEW,
+        "--verifier",
+        "one of exact",
+    ),
+    "a beginning with a base model that is not there": (
+        ["new", "-f", "rows.jsonl", "--base", "nowhere"],
+        QUESTIONS.replace('"}', '", "completion": "#### 1"}'),
+        "base_model.folder",
+        "config.json",
+    ),
+}
+"""What was done → the arguments of ``kt init``, what the file holds, the place and the mend."""
+
 SCORERS: dict[str, tuple[str, str]] = {
     "a verifier that raises": ("raise KeyError('total')", "raised KeyError"),
     "a verifier that hangs": ("import time; time.sleep(60)", "timed out"),
@@ -211,9 +272,18 @@ SCORERS: dict[str, tuple[str, str]] = {
 TOLD: dict[str, str] = {}
 
 
+def untaught_model(folder: Path) -> None:
+    """A base model that was never taught to chat: no template beside its weights."""
+    from kt_resources.trainers.tiny import make_tiny_model
+
+    make_tiny_model(folder)
+    (folder / "chat_template.jinja").unlink()
+
+
 def told(name: str, printed: str) -> str:
-    """The message in one line, kept for the page."""
-    TOLD[name] = re.sub(r"\s+", " ", printed).strip()
+    """The message in one line without this machine's folders, kept for the page."""
+    line = re.sub(r"\s+", " ", printed).strip().replace(str(ROOT), "…")
+    TOLD[name] = re.sub(r"\S*/nowhere", "…/nowhere", line)
     assert "Traceback" not in printed
     return TOLD[name]
 
@@ -221,6 +291,8 @@ def told(name: str, printed: str) -> str:
 @pytest.mark.parametrize("mistake", RECIPES)
 def test_a_mistake_in_the_recipe(mistake: str, mine: Path, kt: Callable[..., tuple[int, str]]) -> None:
     old, new, place, mend = RECIPES[mistake]
+    if "untaught" in new:
+        untaught_model(mine / "untaught")
     recipe = mine / "recipe.yaml"
     assert recipe.read_text().count(old) >= 1
     recipe.write_text(recipe.read_text().replace(old, new, 1))
@@ -242,20 +314,121 @@ def test_a_mistake_in_a_file_of_rows(mistake: str, mine: Path, kt: Callable[...,
     assert mend in message
 
 
-@pytest.mark.parametrize("mistake", SCORERS)
-def test_a_verifier_of_a_persons_own_that_fails(mistake: str, tmp_path: Path) -> None:
-    from kt_resources.errors import GenerationError
-    from kt_resources.verifiers import build_verifier
-    from kt_resources.verifiers.python import Python
+class Running:
+    """The line ``mine`` run by real processes, after its raw rows were made: what a mistake later must not harm."""
 
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder, self.home, self.store = folder, home, Store(home / "store")
+        self.environment = {**os.environ, "KT_HOME": str(home), "KT_RECIPES": str(folder.parent), "COLUMNS": "10000"}
+        (folder / "exam.jsonl").write_text(FEW)
+        self.change("training:", "eval_tasks: {type: file, path: exam.jsonl}\ntraining:")
+        code, printed = self("raw_examples")
+        assert code == 0, printed
+        self.before = self.raw()
+
+    def change(self, old: str, new: str) -> None:
+        recipe = self.folder / "recipe.yaml"
+        assert old in recipe.read_text()
+        recipe.write_text(recipe.read_text().replace(old, new, 1))
+
+    def raw(self) -> Artifact:
+        found = self.store.current("mine/raw_examples")
+        assert found is not None
+        assert self.store.verify(found) == []
+        return found
+
+    def start(self, select: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "kt_assets.cli.main", "run", "mine", "--select", select]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, env=self.environment, text=True, **pipes)
+
+    def __call__(self, select: str) -> tuple[int, str]:
+        """The exit code and what was printed, before the table of what is made."""
+        process = self.start(select)
+        printed = process.communicate(timeout=600)[0].replace(str(self.home.parent), "…")
+        return process.returncode, printed
+
+    def fails(self, name: str, select: str) -> str:
+        """The message of a run that must fail and leave what was made as it was."""
+        code, printed = self(select)
+        assert code == 1, printed
+        assert self.raw().data_version == self.before.data_version
+        message = told(name, "✗" + printed.rpartition("✗")[2].split("\nasset ")[0] if "✗" in printed else printed)
+        assert "Traceback" not in printed
+        return message
+
+
+@pytest.fixture
+def running(mine: Path, tmp_path: Path) -> Running:
+    return Running(mine, tmp_path / "home")
+
+
+@pytest.mark.parametrize("mistake", SCORERS)
+def test_a_verifier_of_a_persons_own_that_fails(mistake: str, running: Running) -> None:
     body, wrong = SCORERS[mistake]
-    (tmp_path / "rewards.py").write_text(f"def score(completion, row):\n    {body}\n")
-    verify = build_verifier(Python(type="python", path=f"{tmp_path / 'rewards.py'}:score", timeout_s=0.2))
-    with pytest.raises(GenerationError) as error:
-        verify("a", {"id": "00ff", "origin": "rows.jsonl:3"})
-    message = told(mistake, str(error.value).replace(str(tmp_path), "…"))
+    (running.folder / "rewards.py").write_text(f"def score(completion, row):\n    {body}\n")
+    running.change("{type: exact}", '{type: python, path: "rewards.py:score", timeout_s: 0.2}')
+    message = running.fails(mistake, "eval_tasks")
     assert wrong in message
-    assert "rows.jsonl:3" in message
+    assert "rewards.py:score" in message and "exam.jsonl:1" in message
+
+
+def test_a_file_that_became_mixed(running: Running) -> None:
+    with (running.folder / "rows.jsonl").open("a") as file:
+        file.write('{"instruction": "a", "output": "b"}\n')
+    assert "rows.jsonl:9" in running.fails("a run on a file that became mixed", "raw_examples")
+
+
+def test_a_run_from_a_base_model_without_a_chat_template(running: Running) -> None:
+    untaught_model(running.folder / "untaught")
+    running.change("{random: llama}", "{folder: untaught}")
+    assert "chat_template.jinja" in running.fails("a run from a base model without a chat template", "base_model")
+
+
+def test_two_runs_of_a_line_at_once(running: Running) -> None:
+    first = running.start("base_model")
+    lock = running.home / "runs" / "mine.lock"
+    deadline = time.monotonic() + 300
+    while not (lock.exists() and lock.read_text() == str(first.pid)):
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    with (running.folder / "rows.jsonl").open("a") as file:
+        file.write(FEW.replace("Land", "Country"))
+    message = running.fails("a second run of a line at once", "raw_examples").replace(str(first.pid), "7")
+    TOLD["a second run of a line at once"] = message[message.index("[store]") :]
+    assert "process 7 is running this line already" in message
+    printed = first.communicate(timeout=600)[0]
+    assert first.returncode == 0, printed  # the first is not disturbed
+    assert running.store.current("mine/base_model") is not None
+    assert running("raw_examples")[0] == 0  # and afterwards the way is free
+    assert running.raw().data_version != running.before.data_version
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 12 MB of its own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a full disk: only where a small one can be mounted")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk(small_disk: Path, mine: Path) -> None:
+    running = Running(mine, small_disk)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"0" * (shutil.disk_usage(small_disk).free - 100_000))
+    questions = (json.dumps({"prompt": f"Question {n * 7919}?", "completion": f"{n}"}) for n in range(20_000))
+    (mine / "rows.jsonl").write_text("\n".join(questions))
+    message = re.sub(r"full \([\d.]+ MB", "full (0.1 MB", running.fails("a full disk", "raw_examples"))
+    message = re.sub(r"^.*?…/home\S*: the disk", "[store] …/home: the disk", message)
+    TOLD["a full disk"] = message
+    assert "the disk is full" in message and "KT_HOME" in message
+    ballast.unlink()
+    assert running("raw_examples")[0] == 0
+    assert running.raw().manifest.facts["num_rows"] > 20_000
 
 
 def test_prompts_without_an_answer_to_compare_with(mine: Path, kt: Callable[..., tuple[int, str]]) -> None:
@@ -296,9 +469,22 @@ def test_a_home_that_is_not_dagsters(
     assert "unset DAGSTER_HOME" in told("another DAGSTER_HOME than the store's", printed)
 
 
+@pytest.mark.parametrize("mistake", sorted(INIT))
+def test_a_mistake_at_the_beginning(mistake: str, mine: Path, kt: Callable[..., tuple[int, str]]) -> None:
+    arguments, content, place, mend = INIT[mistake]
+    (mine / "rows.jsonl").write_text(content)
+    before = {path: path.read_bytes() for path in sorted(mine.parent.rglob("*")) if path.is_file()}
+    code, printed = kt("init", *(str(mine / one) if one.endswith(".jsonl") else one for one in arguments))
+    message = told(mistake, printed)
+    assert code == 1
+    assert place in message
+    assert mend in message
+    assert {path: path.read_bytes() for path in sorted(mine.parent.rglob("*")) if path.is_file()} == before
+
+
 def test_the_page_of_errors_is_true() -> None:
-    if len(TOLD) < len(RECIPES) + len(FILES) + len(SCORERS):
-        pytest.skip("the page is compared where all of this file's tests run in one process")
+    if len(TOLD) < len(RECIPES) + len(FILES) + len(SCORERS) + len(INIT) + 8:
+        pytest.skip("the page is compared where all of this folder's tests run in one process")
     lines = [f"| {name} | {message.replace('|', chr(92) + '|')} |" for name, message in TOLD.items()]
     table = "\n".join(["| what was done | what is said |", "|---|---|", *lines, ""])
     if os.environ.get("KT_WRITE_DOCS"):
