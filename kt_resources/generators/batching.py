@@ -21,18 +21,20 @@ class Run:
 class Scheduler:
     """Keeps ``num_slots`` sequences of a context busy until every prompt has its ``n`` completions.
 
-    Sequence ``num_slots`` holds the tokens that all prompts begin with, ``num_slots + 1`` the prompt whose samples
-    are being handed out; a new run starts from a copy of either.
+    Prompts are started in the order of their tokens. Sequence ``num_slots`` holds what a prompt has in common with the
+    one after it, or all but the last token of a prompt with several samples; a new run starts from a copy of it, so
+    that a beginning is read once.
     """
+
+    least_shared = 16
+    """Fewest tokens that are worth a step of their own to be read once."""
 
     def __init__(self, context: GgufContext, prompts: Sequence[Sequence[int]], n: int, num_slots: int) -> None:
         self.context, self.prompts, self.n, self.num_slots = context, prompts, n, num_slots
-        self.shared = common_prefix(prompts)
-        self.waiting: deque[tuple[int, int]] = deque((p, s) for p in range(len(prompts)) for s in range(n))
+        order = sorted(range(len(prompts)), key=lambda place: list(prompts[place]))
+        self.waiting: deque[tuple[int, int]] = deque((place, sample) for place in order for sample in range(n))
         self.running: dict[int, Run] = {}
-        self.held: int | None = None
-        if self.shared:
-            self._prefill(num_slots, prompts[0][: self.shared], 0)
+        self.held: list[int] = []
 
     def steps(self) -> Iterator[list[tuple[int, Run, int]]]:
         """Decode step by step; each gives (slot, run, index of its logits in the batch) of the runs that move."""
@@ -54,25 +56,22 @@ class Scheduler:
 
     def _start(self, slot: int, prompt: int, sample: int) -> Run:
         ids = self.prompts[prompt]
-        if self.n == 1:
-            source, seen = self.num_slots, self.shared
-        else:
-            source, seen = self.num_slots + 1, len(ids) - 1
-            self._hold(prompt)
+        following = self.prompts[self.waiting[0][0]] if self.waiting else ()
+        self._hold(ids[:-1], len(ids) - 1 if self.n > 1 else common_length(ids[:-1], following))
+        seen = len(self.held)
         if seen:
-            self.context.copy(source, slot)
+            self.context.copy(self.num_slots, slot)
         return Run(prompt, sample, seen, list(ids[seen:]))
 
-    def _hold(self, prompt: int) -> None:
-        """Have sequence ``num_slots + 1`` hold all of the prompt but its last token."""
-        if self.held == prompt:
-            return
-        holder, ids = self.num_slots + 1, self.prompts[prompt]
-        self.context.forget(holder)
-        if self.shared:
-            self.context.copy(self.num_slots, holder)
-        self._prefill(holder, ids[self.shared : -1], self.shared)
-        self.held = prompt
+    def _hold(self, ids: Sequence[int], length: int) -> None:
+        """Hold a beginning of ``ids``: what is held of it already, and up to ``length`` where that spares enough."""
+        known = common_length(self.held, ids)
+        if known < len(self.held):
+            known = self.context.forget(self.num_slots, known)
+            del self.held[known:]
+        if length - known >= (self.least_shared if self.n == 1 else 1):
+            self._prefill(self.num_slots, ids[known:length], known)
+            self.held.extend(ids[known:length])
 
     def _prefill(self, sequence: int, tokens: Sequence[int], position: int) -> None:
         for start in range(0, len(tokens), MICRO_BATCH):
@@ -125,10 +124,7 @@ def run_all(
                 yield run, stopped
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with, at most all but the last token of the shortest."""
-    if not prompts:
-        return 0
-    low, high = min(map(list, prompts)), max(map(list, prompts))
-    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return max(0, min(length, min(len(prompt) for prompt in prompts) - 1))
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -168,9 +168,15 @@ class GgufContext:
         """Give ``target`` what ``source`` holds."""
         library().llama_memory_seq_cp(self.memory, source, target, -1, -1)
 
-    def forget(self, sequence: int) -> None:
-        """Empty a sequence."""
+    def forget(self, sequence: int, position: int = 0) -> int:
+        """Drop a sequence's tokens from ``position`` on; how many are left.
+
+        A recurrent model cannot go back: it drops them all.
+        """
+        if library().llama_memory_seq_rm(self.memory, sequence, position, -1):
+            return position
         library().llama_memory_seq_rm(self.memory, sequence, -1, -1)
+        return 0
 
 
 def thread_count() -> int:

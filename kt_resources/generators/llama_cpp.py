@@ -52,8 +52,8 @@ class LlamaCppEngine:
         ids = [self._room_for(prompt_ids(self.tokenizer, prompt), sampling) for prompt in prompts]
         if not ids or n == 0:
             return [[] for _ in ids]
-        num_slots = min(self.batch_size, len(ids) * n, MOST_SEQUENCES - 2)
-        context = GgufContext(self.model, num_slots + 2, max(map(len, ids)) + sampling.max_new_tokens)
+        num_slots = min(self.batch_size, len(ids) * n, MOST_SEQUENCES - 1)
+        context = GgufContext(self.model, num_slots + 1, max(map(len, ids)) + sampling.max_new_tokens)
         chooser = _Chooser(self.model, context, sampling, first_index)
         results: dict[tuple[int, int], Completion] = {}
         num_tokens = 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kt_resources.generators import batching
-from kt_resources.generators.batching import Run, Scheduler, common_prefix, run_all
+from kt_resources.generators.batching import Run, Scheduler, common_length, run_all
 from kt_resources.generators.gguf_model import Feed
 
 END = 99
@@ -16,7 +16,8 @@ END = 99
 class Recorder:
     """Stands for a context: it keeps the tokens of every sequence and checks their positions."""
 
-    def __init__(self) -> None:
+    def __init__(self, goes_back: bool = True) -> None:
+        self.goes_back = goes_back
         self.held: dict[int, list[int]] = defaultdict(list)
         self.num_fed = 0
 
@@ -29,16 +30,21 @@ class Recorder:
             self.held[feed.sequence].append(feed.token)
 
     def copy(self, source: int, target: int) -> None:
+        assert self.held[source], "nothing is copied"
         assert not self.held[target], "a sequence is copied over an old one"
         self.held[target] = list(self.held[source])
 
-    def forget(self, sequence: int) -> None:
-        self.held[sequence] = []
+    def forget(self, sequence: int, position: int = 0) -> int:
+        kept = position if self.goes_back else 0
+        del self.held[sequence][kept:]
+        return kept
 
 
-def complete(prompts: list[list[int]], n: int, num_slots: int, lengths: Any) -> tuple[Recorder, dict]:
+def complete(
+    prompts: list[list[int]], n: int, num_slots: int, lengths: Any, goes_back: bool = True
+) -> tuple[Recorder, dict]:
     """Run all; completion (p, s) is 50, 51 ... and ends after ``lengths(p, s)`` tokens."""
-    recorder: Any = Recorder()
+    recorder: Any = Recorder(goes_back)
     scheduler = Scheduler(recorder, prompts, n, num_slots)
 
     def choose(slot: int, run: Run, index: int) -> int:
@@ -51,9 +57,10 @@ def complete(prompts: list[list[int]], n: int, num_slots: int, lengths: Any) -> 
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("num_slots", [1, 2, 5])
-def test_every_completion_sees_its_own_prompt(n: int, num_slots: int) -> None:
+@pytest.mark.parametrize("goes_back", [True, False], ids=["attention", "recurrent"])
+def test_every_completion_sees_its_own_prompt(n: int, num_slots: int, goes_back: bool) -> None:
     prompts = [[1, 2, 3], [1, 2, 4, 5], [1, 2], [1, 2, 4, 5]]
-    _, found = complete(prompts, n, num_slots, lambda prompt, sample: prompt + 2 * sample)
+    _, found = complete(prompts, n, num_slots, lambda prompt, sample: prompt + 2 * sample, goes_back)
     assert set(found) == {(prompt, sample) for prompt in range(4) for sample in range(n)}
     for (prompt, sample), (ids, stopped) in found.items():
         length = prompt + 2 * sample
@@ -80,9 +87,22 @@ def test_long_prompts_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     assert found == {(prompt, 0): ([50, 51], True) for prompt in range(3)}
 
 
+def test_each_beginning_is_read_once_whatever_order_prompts_come_in() -> None:
+    beginnings = [[1, *range(100, 140)], [1, *range(200, 240)]]
+    prompts = [[*beginnings[place % 2], 300 + place] for place in range(6)]
+    recorder, found = complete(prompts, 1, 2, lambda *_: 2)
+    assert recorder.num_fed == 41 + 40 + 6 * (1 + 2)  # the second keeps the first token of the first
+    assert len(found) == 6
+
+
+def test_a_short_common_beginning_is_not_worth_a_step() -> None:
+    prompts = [[1, 2, 3, last] for last in (40, 41, 42)]
+    recorder, _ = complete(prompts, 1, 3, lambda *_: 0)
+    assert recorder.num_fed == 3 * 4
+
+
 @pytest.mark.parametrize(
-    ("prompts", "length"),
-    [([], 0), ([[1, 2, 3]], 2), ([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2, 3]], 1), ([[1], [2]], 0)],
+    ("one", "other", "length"), [([], [1], 0), ([1, 2, 3], [1, 2, 4], 2), ([1, 2], [1, 2, 3], 2), ([1], [2], 0)]
 )
-def test_common_prefix_leaves_every_prompt_a_token(prompts: list[list[int]], length: int) -> None:
-    assert common_prefix(prompts) == length
+def test_common_length(one: list[int], other: list[int], length: int) -> None:
+    assert common_length(one, other) == common_length(other, one) == length
