@@ -4,17 +4,17 @@ from typing import Literal
 
 import dagster as dg
 
-from kt_assets.mix.build import BuiltMix, build_mix, build_prompts, shared_prompts
-from kt_assets.mix.judged import judged_facts, judged_rows
+from kt_assets.mix.build import BuiltMix, build_mix, build_prompts
+from kt_assets.mix.judged import judged_rows, judgement_facts
 from kt_assets.mix.show import labels_table, marked_markdown, pairs_table
-from kt_assets.mix.split import hold_out
+from kt_assets.mix.split import hold_out, write_split
 from kt_assets.mix.tokenize_rows import mask_facts
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.compute.program import write_json
 from kt_resources.recipes.data import FileSource, Mix, Own, OwnLabels, OwnPairs, Prompts
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.store import Store
-from kt_resources.store.tables import read_rows, write_rows
+from kt_resources.store.tables import read_rows
 from kt_resources.tokenizing import load_tokenizer
 from kt_resources.verifiers import Verifier
 
@@ -64,9 +64,7 @@ def make_mix(work: Work) -> Made:
     tables = [work.inputs[name] for name in ("curated", "synthetic", "replay") if name in work.inputs]
     rows = [row for artifact in tables for row in read_rows(artifact.path("examples.parquet"))]
     mix = build_mix(rows, config, tokenizer)
-    write_rows(work.out / "train.parquet", mix.train, "tokenized")
-    write_rows(work.out / "validation.parquet", mix.validation, "tokenized")
-    facts = mix_facts(mix)
+    facts = mix_facts(mix) | write_split(work.out, mix.train, mix.validation, "tokenized")
     write_json(work.out / "facts.json", facts)
     told = {
         "left out": mix.counts,
@@ -77,13 +75,8 @@ def make_mix(work: Work) -> Made:
 
 
 def mix_facts(mix: BuiltMix) -> dict[str, float | int]:
-    """One row for the contract: sizes, masks, and whether a prompt stands on both sides."""
-    counted = {name: value for name, value in mask_facts(mix.train).items() if not isinstance(value, dict)}
-    return counted | {
-        "num_train_rows": len(mix.train),
-        "num_validation_rows": len(mix.validation),
-        "num_prompts_shared_with_validation": shared_prompts(mix.train, mix.validation),
-    }
+    """The masks of the training side, for the contract."""
+    return {name: value for name, value in mask_facts(mix.train).items() if not isinstance(value, dict)}
 
 
 def rl_prompts(stage: Stage) -> dg.AssetsDefinition:
@@ -101,9 +94,7 @@ def make_prompts(work: Work) -> Made:
     config: PromptsConfig = work.config
     rows = read_rows(work.inputs["curated"].path("examples.parquet"))
     train, validation = build_prompts(rows, config, config.purpose_sources, config.verifier)
-    write_rows(work.out / "train.parquet", train, "example")
-    write_rows(work.out / "validation.parquet", validation, "example")
-    facts = {"num_train_rows": len(train), "num_validation_rows": len(validation)}
+    facts = write_split(work.out, train, validation, "example")
     write_json(work.out / "facts.json", facts)
     return Made(facts)
 
@@ -125,8 +116,6 @@ def make_judgements(work: Work) -> Made:
     rows = judged_rows(curated, config.type, config.sources or config.purpose_sources, config.num_rows, config.seed)
     train, validation = hold_out(rows, config.validation_fraction, config.seed)
     kind, table = ("pair", pairs_table) if config.type == "pairs" else ("label", labels_table)
-    write_rows(work.out / "train.parquet", train, kind)
-    write_rows(work.out / "validation.parquet", validation, kind)
-    facts = judged_facts(train, validation, config.type)
+    facts = write_split(work.out, train, validation, kind) | judgement_facts(train, kind)
     write_json(work.out / "facts.json", facts)
     return Made(facts, {config.type: table(train)})

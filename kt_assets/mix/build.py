@@ -91,11 +91,6 @@ def build_prompts(
     return split_by_prompt(chosen, count=config.validation_rows, seed=config.seed)
 
 
-def shared_prompts(train: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> int:
-    """Prompts that stand on both sides of a split; a contract wants none."""
-    return len({prompt_key(row) for row in train} & {prompt_key(row) for row in validation})
-
-
 def _distinct(rows: Sequence[Row]) -> list[Row]:
     """The rows without a second one of the same id: a generated answer may be a curated one, word for word."""
     return list({row["id"]: row for row in reversed(rows)}.values())[::-1]

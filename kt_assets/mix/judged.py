@@ -4,7 +4,6 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from kt_assets.mix.build import shared_prompts
 from kt_resources.errors import DataError
 from kt_resources.store.schemas import Row, label_row, pair_row
 
@@ -41,21 +40,12 @@ def judged_rows(
     return [make(row) for row in rows[:num_rows]]
 
 
-def judged_facts(train: Sequence[Row], validation: Sequence[Row], kind: Kind) -> dict[str, int]:
-    """One row for the contract: sizes, whether there is anything to tell apart, and prompts on both sides."""
-    told = {
-        "pairs": {"num_equal_pairs": sum(row.get("chosen") == row.get("rejected") for row in train)},
-        "labels": {
-            "num_desirable": sum(bool(row.get("label")) for row in train),
-            "num_undesirable": sum(not row.get("label") for row in train),
-        },
-    }
-    return {
-        "num_train_rows": len(train),
-        "num_validation_rows": len(validation),
-        "num_prompts_shared_with_validation": shared_prompts(train, validation),
-        **told[kind],
-    }
+def judgement_facts(rows: Sequence[Row], schema: str) -> dict[str, int]:
+    """Whether there is anything to tell apart, for the contract of pairs or of labels."""
+    if schema == "pair":
+        return {"num_equal_pairs": sum(row["chosen"] == row["rejected"] for row in rows)}
+    desirable = sum(bool(row["label"]) for row in rows)
+    return {"num_desirable": desirable, "num_undesirable": len(rows) - desirable}
 
 
 def _pair(row: Mapping[str, Any]) -> Row:

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kt_resources.errors import DataError
 from kt_resources.store.schemas import prompt_key
+from kt_resources.store.tables import write_rows
 
 R = TypeVar("R", bound=Mapping[str, Any])
 
@@ -42,3 +44,24 @@ def split_by_prompt(
     for row in rows:
         sides[prompt_key(row) in held_out].append(row)
     return sides
+
+
+def write_split(
+    out: Path, train: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]], schema: str
+) -> dict[str, int]:
+    """Write both sides as ``out/train.parquet`` and ``out/validation.parquet``; their sizes, for the contract.
+
+    ``num_prompts_shared_with_validation`` counts the prompts that stand on both sides; a contract wants none.
+    """
+    write_rows(out / "train.parquet", train, schema)
+    write_rows(out / "validation.parquet", validation, schema)
+    return {
+        "num_train_rows": len(train),
+        "num_validation_rows": len(validation),
+        "num_prompts_shared_with_validation": shared_prompts(train, validation),
+    }
+
+
+def shared_prompts(train: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> int:
+    """Prompts that stand on both sides of a split."""
+    return len({prompt_key(row) for row in train} & {prompt_key(row) for row in validation})

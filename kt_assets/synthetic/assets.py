@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from kt_assets.mix.build import select_prompts, shared_prompts
+from kt_assets.mix.build import select_prompts
+from kt_assets.mix.judged import judgement_facts
 from kt_assets.mix.show import labels_table, pairs_table
-from kt_assets.mix.split import hold_out
+from kt_assets.mix.split import hold_out, write_split
 from kt_assets.sources.assets import show
 from kt_assets.stage import Made, Stage, Work
 from kt_assets.synthetic.completions import Candidate, candidates_by_id, with_references
@@ -140,14 +141,7 @@ def make_pairs(work: Work, generator: Generator) -> Made:
     result, prompts, candidates = sample_policy(work, generator)
     pairs = build_pairs(prompts, candidates, build_verifier(config.verifier), config)
     train, validation = hold_out(pairs.rows, config.validation_fraction, config.seed)
-    write_rows(work.out / "train.parquet", train, "pair")
-    write_rows(work.out / "validation.parquet", validation, "pair")
-    facts = {
-        "num_train_rows": len(train),
-        "num_validation_rows": len(validation),
-        "num_equal_pairs": sum(row["chosen"] == row["rejected"] for row in pairs.rows),
-        "num_prompts_shared_with_validation": shared_prompts(train, validation),
-    }
+    facts = write_split(work.out, train, validation, "pair") | judgement_facts(train, "pair")
     write_json(work.out / "facts.json", facts)
     return Made.of_program(result, facts | {"prompts by outcome": pairs.counts}, {"pairs": pairs_table(train)})
 
@@ -170,15 +164,7 @@ def make_labels(work: Work, generator: Generator) -> Made:
     result, prompts, candidates = sample_policy(work, generator)
     labels = build_labels(prompts, candidates, build_verifier(config.verifier), config.min_score)
     train, validation = hold_out(labels.rows, config.validation_fraction, config.seed)
-    write_rows(work.out / "train.parquet", train, "label")
-    write_rows(work.out / "validation.parquet", validation, "label")
-    facts = {
-        "num_train_rows": len(train),
-        "num_validation_rows": len(validation),
-        "num_desirable": sum(row["label"] for row in train),
-        "num_undesirable": sum(not row["label"] for row in train),
-        "num_prompts_shared_with_validation": shared_prompts(train, validation),
-    }
+    facts = write_split(work.out, train, validation, "label") | judgement_facts(train, "label")
     write_json(work.out / "facts.json", facts)
     return Made.of_program(result, facts | {"answers by outcome": labels.counts}, {"labels": labels_table(train)})
 

@@ -4,7 +4,7 @@ import pytest
 
 from kt_assets.curation.pipeline import curate
 from kt_assets.mix.build import select_prompts
-from kt_assets.mix.judged import judged_facts, judged_rows
+from kt_assets.mix.judged import judged_rows, judgement_facts
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import Curation
 from kt_resources.store.schemas import changed_row, example_row
@@ -33,8 +33,8 @@ def test_a_pair_prefers_what_the_person_chose_and_knows_its_row():
 
 def test_labels_are_the_persons():
     labels = judged_rows(LABELS, "labels", ["mine"], None, seed=0)
-    assert judged_facts(labels, [], "labels")["num_desirable"] == 2  # 0 and 3
-    assert judged_facts(labels, [], "labels")["num_undesirable"] == 4
+    assert judgement_facts(labels, "label")["num_desirable"] == 2  # 0 and 3
+    assert judgement_facts(labels, "label")["num_undesirable"] == 4
 
 
 @pytest.mark.parametrize(("rows", "kind", "column"), [(PAIRS, "labels", "label"), (LABELS, "pairs", "rejected")])
