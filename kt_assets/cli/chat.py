@@ -12,6 +12,7 @@ from kt_assets.cli.output import print_json
 from kt_assets.line import Line
 from kt_resources.errors import StoreError
 from kt_resources.generators.config import Sampling
+from kt_resources.generators.engine import ScoringEngine
 from kt_resources.home import Home, ensure_home
 from kt_resources.recipes.recipe import BASE
 from kt_resources.store.store import SHORT, Artifact, Store
@@ -50,23 +51,30 @@ def _converse(line: Line, models: dict[str, Ask]) -> None:
 
 
 def _open(stack: ExitStack, home: Home, line: Line, store: Store, asset: str) -> Ask:
-    from kt_resources.generators.open_engine import open_engine
-
-    artifact = _model(line, store, asset)
-    gguf = artifact.folder / "model.gguf"
-    cache = home.root / "chat" / artifact.data_version[:SHORT]
-    cache.mkdir(parents=True, exist_ok=True)
-    engine = stack.enter_context(
-        closing(open_engine(gguf if gguf.exists() else artifact.path("model"), scratch_dir=cache))
-    )
+    engine = stack.enter_context(closing(_engine(home, store, _model(line, store, asset))))
     sampling = Sampling(temperature=0.0, max_new_tokens=256)
     return lambda turns: engine.generate([turns], 1, sampling)[0][0].text
 
 
+def _engine(home: Home, store: Store, artifact: Artifact) -> ScoringEngine:
+    """The engine of a checkpoint, a GGUF, or an adapter that could not be merged into its start."""
+    from kt_resources.generators.open_engine import open_adapted, open_engine
+
+    if artifact.manifest.facts.get("adapter_only"):
+        start = store.parent(artifact, "start").path("model")
+        return open_adapted(start, artifact.path("adapter"), batch_size=1)
+    gguf = artifact.folder / "model.gguf"
+    cache = home.root / "chat" / artifact.data_version[:SHORT]
+    cache.mkdir(parents=True, exist_ok=True)
+    return open_engine(gguf if gguf.exists() else artifact.path("model"), scratch_dir=cache)
+
+
 def _model(line: Line, store: Store, asset: str) -> Artifact:
-    if asset not in line.stages:
-        there = ", ".join(name for name in line.stages if name.endswith("_model"))
-        raise StoreError(f"{line.name} has no model {asset!r}", where="--model", mend=f"there are: {there}")
+    scorers = {step.asset for step in line.recipe.training if step.objective.makes == "reward_model"}
+    there = [name for name in line.stages if name.endswith("_model") and name not in scorers]
+    if asset not in there:
+        what = "is a reward model: it scores answers and gives none" if asset in scorers else "is no model of the line"
+        raise StoreError(f"{asset!r} {what}", where=f"--model of {line.name}", mend=f"there are: {', '.join(there)}")
     artifact = store.current(line.stages[asset].asset)
     if artifact is None:
         raise StoreError("has not been made", where=f"{line.name}/{asset}", mend=f"kt run {line.name}")

@@ -1,7 +1,6 @@
 """The evaluation room: every model of the line on the same held-out prompts, and a report that a person opens."""
 
 import json
-from pathlib import Path
 
 import dagster as dg
 
@@ -14,7 +13,7 @@ from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
 from kt_resources.recipes.recipe import BASE, Recipe
-from kt_resources.store.store import Artifact, Store
+from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows
 
 VERSION = "2"
@@ -79,7 +78,7 @@ def evaluated_models(work: Work, store: Store) -> tuple[EvaluatedModel, ...]:
             continue
         gguf = (artifact.folder / "model.gguf").exists()
         alone = bool(artifact.manifest.facts.get("adapter_only"))
-        folder = _start_of(artifact, store) if alone else (base if gguf else artifact).path("model")
+        folder = store.parent(artifact, "start").path("model") if alone else (base if gguf else artifact).path("model")
         found.append(
             EvaluatedModel(
                 asset=name,
@@ -92,12 +91,6 @@ def evaluated_models(work: Work, store: Store) -> tuple[EvaluatedModel, ...]:
             )
         )
     return tuple(found)
-
-
-def _start_of(artifact: Artifact, store: Store) -> Path:
-    """The model that the artifact's step started from."""
-    start = artifact.manifest.parents["start"]
-    return store.get(start.asset, start.data_version).path("model")
 
 
 def worked_examples(work: Work) -> dict[str, tuple[Example, ...]]:

@@ -106,6 +106,11 @@ class Store:
             folder = found[0]
         return _read_artifact(folder)
 
+    def parent(self, artifact: Artifact, role: str) -> Artifact:
+        """The very version of what ``artifact`` was made from in that ``role``, current or not."""
+        parent = artifact.manifest.parents[role]
+        return self.get(parent.asset, parent.data_version)
+
     def artifacts(self, asset: str | None = None) -> list[Artifact]:
         """Every artifact of ``asset`` (of the whole store where None), oldest first."""
         keys = [asset] if asset else self.assets()
