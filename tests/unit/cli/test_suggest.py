@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kt_assets.definitions import load_lines
+from kt_resources.recipes.loading import load_recipe
 from kt_resources.recipes.recipe import Recipe
 
 
@@ -62,3 +63,26 @@ def test_an_unknown_goal_or_wish_lists_those_there_are(
 ) -> None:
     code, _, err = kt("tiny", *arguments, "--device", "a100-80gb")
     assert code == 1 and told in err
+
+
+def test_files_alone_become_a_recipe_that_loads_and_says_why(
+    kt: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    rows = [{"instruction": f"How much is {number} plus 2?", "output": str(number + 2)} for number in range(300)]
+    pairs = [{"prompt": f"Greet {number}", "chosen": f"Hello, {number}", "rejected": "No"} for number in range(700)]
+    files = [tmp_path / "sums.jsonl", tmp_path / "better.jsonl"]
+    for file, content in zip(files, (rows, pairs), strict=True):
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in content))
+    given = [text for file in files for text in ("--file", str(file))]
+    code, out, _ = kt("mine", *given, "--device", "a100-80gb", "--to", str(tmp_path / "lines"), "--json")
+    assert code == 0
+    told = json.loads(out)
+    recipe = load_recipe(Path(told["recipe"]))
+    assert [step.name for step in recipe.training] == [step["name"] for step in told["steps"]]
+    assert recipe.training[0].objective.type == "sft" and len(recipe.training) > 1
+    assert all(step.data in recipe.datasets for step in recipe.training)
+    text = Path(told["recipe"]).read_text()
+    comments = " ".join(line.strip("# ") for line in text.splitlines())
+    assert all(any(choice["source"] in comments for choice in step["choices"]) for step in told["steps"])
+    code, _, err = kt("mine", *given, "--device", "a100-80gb", "--to", str(tmp_path / "lines"))
+    assert code == 1 and "--force" in err
