@@ -27,7 +27,7 @@ from kt_resources.store.store import Artifact, Store
 from kt_resources.store.tables import read_rows, write_rows
 from kt_resources.verifiers import Verifier, build_verifier
 
-VERSION = "1"
+VERSION = "2"
 
 
 class SyntheticConfig(Synthetic):

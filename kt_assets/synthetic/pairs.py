@@ -7,6 +7,7 @@ from typing import Any
 
 from kt_assets.synthetic.completions import Candidate
 from kt_resources.recipes.data import OnPolicyPairs
+from kt_resources.store.rows import normalized
 from kt_resources.store.schemas import Row, pair_row
 from kt_resources.verifiers import Score
 
@@ -68,12 +69,17 @@ def _pairs_of(
 
 
 def scored_texts(prompt: Mapping[str, Any], candidates: Sequence[Candidate], verify: Score) -> dict[str, float]:
-    """Distinct texts, empty ones left out, with their scores, in the order of sampling."""
+    """Distinct texts, empty ones left out, with their scores, in the order of sampling.
+
+    Texts that differ in white space alone are one, as they are to a row's id: the first of them stands for it.
+    """
     scored: dict[str, float] = {}
+    first: dict[str, str] = {}
     for candidate in candidates:
         if candidate.text:
             score = verify(candidate.text, prompt) if candidate.finished else 0.0
-            scored[candidate.text] = max(score, scored.get(candidate.text, 0.0))
+            text = first.setdefault(normalized(candidate.text), candidate.text)
+            scored[text] = max(score, scored.get(text, 0.0))
     return scored
 
 

@@ -53,9 +53,14 @@ class Dapo(OnlineObjective):
         }
 
     def trainer_class(self) -> Class:
-        from kt_resources.trainers.objectives.dynamic_sampling import with_dynamic_sampling
+        from kt_resources.trainers.objectives.dynamic_sampling import DynamicSampling
 
-        return with_dynamic_sampling(super().trainer_class())
+        trainer: Any = super().trainer_class()
+
+        class DynamicGRPO(DynamicSampling, trainer):
+            """GRPOTrainer that draws other prompts in place of groups with equal rewards."""
+
+        return DynamicGRPO
 
     def build(self, ingredients: Ingredients) -> "Trainer":
         """TRL's GRPOTrainer with dynamic sampling, for which each process must hold whole groups."""

@@ -34,88 +34,88 @@ def joined(parts: Sequence[Any]) -> Any:
     return list(itertools.chain.from_iterable(parts)) if isinstance(parts[0], list) else parts[0]
 
 
-def with_dynamic_sampling(trainer: type) -> type:
-    """``trainer``, a GRPOTrainer in the factory's loop whose objective has ``max_redraws``, with dynamic sampling."""
-    import torch
+class DynamicSampling:
+    """Mixed in before a GRPOTrainer in the factory's loop whose objective has ``max_redraws``.
 
-    class DynamicSampling(trainer):
-        """Trains on groups whose rewards differ, as far as it can draw them.
+    It trains on groups whose rewards differ, as far as it can draw them.
 
-        Which other prompts a step draws depends on seed and step alone, so that a resumed run draws the same. Their
-        ids are written down beside the best weights, for lineage.
-        """
+    Which other prompts a step draws depends on seed and step alone, so that a resumed run draws the same. Their
+    ids are written down beside the best weights, for lineage.
+    """
 
-        _made: tuple[Any, ...] | None = None
+    _made: tuple[Any, ...] | None = None
 
-        def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-            return super()._generate(prompts) if self._made is None else self._made
+    def _generate(self: Any, prompts: list[Any]) -> tuple[Any, ...]:
+        return super()._generate(prompts) if self._made is None else self._made  # type: ignore[misc]
 
-        def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
-            if self.model.training and self.objective.max_redraws:
-                inputs, self._made = self._of_unequal_rewards(inputs)
-            try:
-                return super()._generate_and_score_completions(inputs)
-            finally:
-                self._made = None
+    def _generate_and_score_completions(self: Any, inputs: list[Row]) -> dict[str, Any]:
+        if self.model.training and self.objective.max_redraws:
+            inputs, self._made = self._of_unequal_rewards(inputs)
+        try:
+            return super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        finally:
+            self._made = None
 
-        def _of_unequal_rewards(self, inputs: list[Row]) -> tuple[list[Row], tuple[Any, ...]]:
-            """Rows and what was generated for them."""
-            size, others, drawn = self.num_generations, self._other_rows(inputs), []
-            groups = [inputs[at : at + size] for at in range(0, len(inputs), size)]
-            made: dict[int, list[Any]] = {}
-            waiting = list(range(len(groups)))
-            for draws_left in range(self.objective.max_redraws, -1, -1):
-                # Every process takes part in every draw; one that waits for nothing lets go what it gets.
-                rows = [row for number in waiting or [0] for row in groups[number]]
-                found = super()._generate([row["prompt"] for row in rows])
-                equal = equal_groups(self._judged(rows, found), size)
-                for place, number in enumerate(waiting):
-                    here = slice(place * size, (place + 1) * size)
-                    made[number] = [part(value, here, len(rows)) for value in found]
-                waiting = [number for place, number in enumerate(waiting) if place in equal]
-                if not draws_left or not self._over_processes(len(waiting)):
-                    break
-                for number in waiting:
-                    groups[number] = [next(others)] * size
-                    drawn.append(groups[number][0]["id"])
-            self._note(drawn, len(waiting))
-            columns = zip(*(made[number] for number in range(len(groups))), strict=True)
-            return [row for group in groups for row in group], tuple(map(joined, columns))
+    def _of_unequal_rewards(self: Any, inputs: list[Row]) -> tuple[list[Row], tuple[Any, ...]]:
+        """Rows and what was generated for them."""
+        size, others, drawn = self.num_generations, self._other_rows(inputs), []
+        groups = [inputs[at : at + size] for at in range(0, len(inputs), size)]
+        made: dict[int, list[Any]] = {}
+        waiting = list(range(len(groups)))
+        for draws_left in range(self.objective.max_redraws, -1, -1):
+            # Every process takes part in every draw; one that waits for nothing lets go what it gets.
+            rows = [row for number in waiting or [0] for row in groups[number]]
+            found = super()._generate([row["prompt"] for row in rows])  # type: ignore[misc]
+            equal = equal_groups(self._judged(rows, found), size)
+            for place, number in enumerate(waiting):
+                here = slice(place * size, (place + 1) * size)
+                made[number] = [part(value, here, len(rows)) for value in found]
+            waiting = [number for place, number in enumerate(waiting) if place in equal]
+            if not draws_left or not self._over_processes(len(waiting)):
+                break
+            for number in waiting:
+                groups[number] = [next(others)] * size
+                drawn.append(groups[number][0]["id"])
+        self._note(drawn, len(waiting))
+        columns = zip(*(made[number] for number in range(len(groups))), strict=True)
+        return [row for group in groups for row in group], tuple(map(joined, columns))
 
-        def _judged(self, rows: list[Row], found: tuple[Any, ...]) -> list[float]:
-            columns = {key: [row[key] for row in rows] for key in rows[0] if key != "prompt"}
-            completions, ids = found[COMPLETIONS], found[COMPLETION_IDS]
-            prompts = [row["prompt"] for row in rows]
-            return self.reward_funcs[0](completions=completions, prompts=prompts, completion_ids=ids, **columns)
+    def _judged(self: Any, rows: list[Row], found: tuple[Any, ...]) -> list[float]:
+        columns = {key: [row[key] for row in rows] for key in rows[0] if key != "prompt"}
+        completions, ids = found[COMPLETIONS], found[COMPLETION_IDS]
+        prompts = [row["prompt"] for row in rows]
+        return self.reward_funcs[0](completions=completions, prompts=prompts, completion_ids=ids, **columns)
 
-        def _other_rows(self, inputs: list[Row]) -> Iterator[Row]:
-            """Rows that this step does not ask already, in an order of its own, again and again; each process's own."""
-            asked = {row["id"] for row in inputs}
-            generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + self._step)
-            order = torch.randperm(len(self.train_dataset), generator=generator).tolist()
-            mine = order[self.accelerator.process_index :: self.accelerator.num_processes] or order
-            others = [number for number in mine if self.train_dataset[number]["id"] not in asked] or mine
-            return (self.train_dataset[number] for number in itertools.cycle(others))
+    def _other_rows(self: Any, inputs: list[Row]) -> Iterator[Row]:
+        """Rows that this step does not ask already, in an order of its own, again and again; each process's own."""
+        import torch
 
-        def _over_processes(self, count: int) -> int:
-            return int(self.accelerator.gather(torch.tensor([count], device=self.accelerator.device)).sum())
+        asked = {row["id"] for row in inputs}
+        generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + self._step)
+        order = torch.randperm(len(self.train_dataset), generator=generator).tolist()
+        mine = order[self.accelerator.process_index :: self.accelerator.num_processes] or order
+        others = [number for number in mine if self.train_dataset[number]["id"] not in asked] or mine
+        return (self.train_dataset[number] for number in itertools.cycle(others))
 
-        def _note(self, drawn: list[str], num_equal: int) -> None:
-            metrics = self._metrics["train"]
-            metrics["redrawn_groups"].append(self._over_processes(len(drawn)))
-            metrics["equal_groups"].append(self._over_processes(num_equal))
-            file = self.keeper.folder.parent / f"drawn-{self.accelerator.process_index}.jsonl"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a") as lines:
-                lines.write(json.dumps({"step": self.state.global_step + 1, "ids": drawn}) + "\n")
+    def _over_processes(self: Any, count: int) -> int:
+        import torch
 
-        def rows_trained(self, step: int) -> list[str]:
-            """Ids of the rows that the sampler gave and that were drawn in place of others, in the data's order."""
-            seen = set(super().rows_trained(step))
-            for file in self.keeper.folder.parent.glob("drawn-*.jsonl"):
-                for line in file.read_text().splitlines():
-                    note = json.loads(line)
-                    seen.update(note["ids"] if note["step"] <= step else [])
-            return [id_ for id_ in self.train_dataset["id"] if id_ in seen]
+        return int(self.accelerator.gather(torch.tensor([count], device=self.accelerator.device)).sum())
 
-    return DynamicSampling
+    def _note(self: Any, drawn: list[str], num_equal: int) -> None:
+        metrics = self._metrics["train"]
+        metrics["redrawn_groups"].append(self._over_processes(len(drawn)))
+        metrics["equal_groups"].append(self._over_processes(num_equal))
+        file = self.keeper.folder.parent / f"drawn-{self.accelerator.process_index}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as lines:
+            lines.write(json.dumps({"step": self.state.global_step + 1, "ids": drawn}) + "\n")
+
+    def rows_trained(self: Any, step: int) -> list[str]:
+        """Ids of the rows that the sampler gave and that were drawn in place of others, in the data's order."""
+        seen = set(super().rows_trained(step))  # type: ignore[misc]
+        for file in self.keeper.folder.parent.glob("drawn-*.jsonl"):
+            for line in file.read_text().splitlines():
+                note = json.loads(line)
+                seen.update(note["ids"] if note["step"] <= step else [])
+        return [id_ for id_ in self.train_dataset["id"] if id_ in seen]

@@ -16,7 +16,7 @@ SCORES = {"right": 1.0, "also right": 1.0, "half": 0.5, "nearly half": 0.45, "wr
 
 
 def verify(text, row):
-    return SCORES[text]
+    return SCORES[" ".join(text.split())]
 
 
 def ask(question, completion=None, family="f"):
@@ -175,6 +175,11 @@ def test_several_pairs_never_share_a_side_nor_turn_round():
         ("also right", "also wrong"),
     ]
     assert len({pair["id"] for pair in result.rows}) == 2
+
+
+def test_answers_that_differ_in_white_space_alone_are_one():
+    result = pairs(ask("q"), "also right", "also  right", "also wrong", "also\nwrong", max_pairs_per_prompt=4)
+    assert [(pair["chosen"], pair["rejected"]) for pair in result.rows] == [("also right", "also wrong")]
 
 
 def test_a_cut_off_answer_is_a_wrong_one():
