@@ -37,8 +37,10 @@ from kt_assets.synthetic.replay import replay_examples
 from kt_assets.train.assets import step_config, step_model
 from kt_resources.compute.needs import Needs
 from kt_resources.contracts.contract import Contract
-from kt_resources.recipes.data import REPLAY, SYNTHETIC, OnPolicy, Own
-from kt_resources.recipes.recipe import BASE, Recipe, Step
+from kt_resources.recipes.base_model import BASE
+from kt_resources.recipes.data import REPLAY, SYNTHETIC
+from kt_resources.recipes.datasets import OnPolicy, Own
+from kt_resources.recipes.recipe import Recipe, Step
 from kt_resources.strict import Strict
 
 if TYPE_CHECKING:

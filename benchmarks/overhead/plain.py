@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kt_resources.generators.config import Sampling
-from kt_resources.recipes.data import OnPolicyPairs
-from kt_resources.recipes.recipe import BASE, Recipe, Step
+from kt_resources.recipes.base_model import BASE
+from kt_resources.recipes.datasets import OnPolicyPairs
+from kt_resources.recipes.recipe import Recipe, Step
 from kt_resources.store.store import Store
 
 

@@ -14,7 +14,7 @@ from kt_resources.errors import StoreError
 from kt_resources.generators.config import Sampling
 from kt_resources.generators.engine import ScoringEngine
 from kt_resources.home import Home, ensure_home
-from kt_resources.recipes.recipe import BASE
+from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import SHORT, Artifact, Store
 
 Ask = Callable[[list[dict[str, str]]], str]
@@ -70,7 +70,7 @@ def _engine(home: Home, store: Store, artifact: Artifact) -> ScoringEngine:
 
 
 def _model(line: Line, store: Store, asset: str) -> Artifact:
-    scorers = {step.asset for step in line.recipe.training if step.objective.makes == "reward_model"}
+    scorers = {step.asset for step in line.recipe.training if line.recipe.makes_scorer(step.name)}
     there = [name for name in line.stages if name.endswith("_model") and name not in scorers]
     if asset not in there:
         what = "is a reward model: it scores answers and gives none" if asset in scorers else "is no model of the line"

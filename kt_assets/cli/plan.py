@@ -16,7 +16,7 @@ from kt_resources.compute.catalog import load_prices, named_device
 from kt_resources.compute.devices import Device, find_devices
 from kt_resources.compute.speed.calibration import Speed, calibrated_speed
 from kt_resources.home import ensure_home
-from kt_resources.recipes.recipe import BASE
+from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import Store
 from kt_resources.trainers.fitting import NOTHING_FITS, Place
 

@@ -18,7 +18,7 @@ from kt_assets.staleness import Stale, stale_stages
 from kt_resources.compute.devices import find_devices
 from kt_resources.errors import RecipeError
 from kt_resources.home import dagster_instance, ensure_home
-from kt_resources.recipes.recipe import BASE
+from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import SHORT, Store, alone
 
 INTERRUPTED = 130

@@ -15,7 +15,7 @@ from kt_resources.compute.catalog import named_device
 from kt_resources.compute.devices import find_devices
 from kt_resources.errors import RecipeError
 from kt_resources.home import ensure_home
-from kt_resources.recipes.recipe import BASE
+from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import Store
 
 T = TypeVar("T")

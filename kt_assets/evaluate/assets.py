@@ -12,7 +12,8 @@ from kt_resources.evaluators.config import Evaluation
 from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
-from kt_resources.recipes.recipe import BASE, Recipe
+from kt_resources.recipes.base_model import BASE
+from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows
 

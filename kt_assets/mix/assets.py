@@ -11,7 +11,8 @@ from kt_assets.mix.split import hold_out, write_split
 from kt_assets.mix.tokenize_rows import mask_facts
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.compute.program import write_json
-from kt_resources.recipes.data import FileSource, Mix, Own, OwnLabels, OwnPairs, Prompts
+from kt_resources.recipes.data import FileSource
+from kt_resources.recipes.datasets import Mix, Own, OwnLabels, OwnPairs, Prompts
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows

@@ -10,7 +10,7 @@ from kt_assets.mix.tokenize_rows import tokenize_rows
 from kt_assets.mix.weights import Sampled, sample_by_weight
 from kt_assets.sources.truth import UNJUDGED, with_truth
 from kt_resources.errors import DataError
-from kt_resources.recipes.data import Mix, Prompts
+from kt_resources.recipes.datasets import Mix, Prompts
 from kt_resources.store.schemas import Row, prompt_key
 from kt_resources.verifiers import VerifierConfig
 

@@ -14,7 +14,7 @@ from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.peak import Memory, host_gb
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.quantizers.config import GgufTarget
-from kt_resources.recipes.recipe import BASE
+from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import Artifact, Store
 from kt_resources.trainers.fitting import Place, Settings, nearest_that_fits
 from kt_resources.trainers.memory import training_of

@@ -20,7 +20,8 @@ from kt_resources.compute.program import write_json
 from kt_resources.generators.config import Engine, Sampling
 from kt_resources.generators.protocol import Generator
 from kt_resources.generators.spec import GenerateSpec
-from kt_resources.recipes.data import Decontamination, OnPolicyLabels, OnPolicyPairs, Synthetic
+from kt_resources.recipes.data import Decontamination, Synthetic
+from kt_resources.recipes.datasets import OnPolicyLabels, OnPolicyPairs
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.schemas import Row, prompt_key
 from kt_resources.store.store import Artifact, Store

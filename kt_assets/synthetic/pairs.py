@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kt_assets.synthetic.completions import Candidate
-from kt_resources.recipes.data import OnPolicyPairs
+from kt_resources.recipes.datasets import OnPolicyPairs
 from kt_resources.store.rows import normalized
 from kt_resources.store.schemas import Row, pair_row
 from kt_resources.verifiers import Score

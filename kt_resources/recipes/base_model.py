@@ -7,6 +7,9 @@ from pydantic import Discriminator, Field, Tag
 from kt_resources.recipes.paths import RecipePath
 from kt_resources.strict import Strict
 
+BASE = "base_model"
+"""The asset of the base model, and what a step that starts from it says."""
+
 
 class PackageModel(Strict):
     """A GGUF file that a Python package carries; its weights are dequantized into a checkpoint."""

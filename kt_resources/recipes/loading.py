@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from kt_resources.errors import RecipeError
 from kt_resources.recipes.fields import fields_at
-from kt_resources.recipes.recipe import Problem, Recipe, RecipeProblems
+from kt_resources.recipes.problems import Problem, RecipeProblems
+from kt_resources.recipes.recipe import Recipe
 
 RECIPE = "recipe.yaml"
 

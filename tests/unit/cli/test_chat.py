@@ -17,10 +17,10 @@ CHAT = [{"role": "user", "content": "What is 1 plus 3?"}]
 
 
 def line() -> SimpleNamespace:
-    steps = [("sft_model", "model"), ("judge_model", "reward_model")]
-    training = [SimpleNamespace(asset=asset, objective=SimpleNamespace(makes=makes)) for asset, makes in steps]
+    training = [SimpleNamespace(name=name, asset=f"{name}_model") for name in ("sft", "judge")]
+    recipe = SimpleNamespace(training=training, makes_scorer=lambda name: name == "judge")
     stages = {name: SimpleNamespace(asset=f"mine/{name}") for name in ("sft_model", "judge_model", "eval_tasks")}
-    return SimpleNamespace(name="mine", stages=stages, recipe=SimpleNamespace(training=training))
+    return SimpleNamespace(name="mine", stages=stages, recipe=recipe)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from kt_assets.mix.build import build_mix
 from kt_assets.mix.show import marked_markdown, marked_text
 from kt_assets.mix.tokenize_rows import count_tokens, mask_facts, rendered, tokenize_row, tokenize_rows
 from kt_resources.errors import DataError
-from kt_resources.recipes.data import Mix
+from kt_resources.recipes.datasets import Mix
 from kt_resources.store.schemas import example_row
 from kt_resources.store.tables import read_rows, write_rows
 from kt_resources.tokenizing import load_tokenizer

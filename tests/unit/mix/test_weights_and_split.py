@@ -6,7 +6,7 @@ from kt_assets.mix.build import build_prompts, select_prompts
 from kt_assets.mix.split import shared_prompts, split_by_prompt
 from kt_assets.mix.weights import apportion, sample_by_weight
 from kt_resources.errors import DataError
-from kt_resources.recipes.data import Prompts
+from kt_resources.recipes.datasets import Prompts
 from kt_resources.store.schemas import example_row
 
 

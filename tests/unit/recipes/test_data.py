@@ -6,7 +6,8 @@ import sys
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from kt_resources.recipes.data import Data, Dataset, EvalData, Source, generated_tasks, overlaps, shared_seeds
+from kt_resources.recipes.data import Data, EvalData, Source, generated_tasks, overlaps, shared_seeds
+from kt_resources.recipes.datasets import Dataset
 
 GYM = {"type": "reasoning_gym", "name": "sums", "num_rows": 10, "seed": 1}
 

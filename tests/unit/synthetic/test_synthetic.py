@@ -8,7 +8,8 @@ from kt_assets.synthetic.few_shot import choose_few_shot, with_few_shot, without
 from kt_assets.synthetic.pairs import build_pairs
 from kt_assets.synthetic.prompts import synthetic_prompts
 from kt_assets.synthetic.reject import accept
-from kt_resources.recipes.data import EvalData, Family, GeneratedPrompts, OnPolicyPairs, Synthetic
+from kt_resources.recipes.data import EvalData, Family, GeneratedPrompts, Synthetic
+from kt_resources.recipes.datasets import OnPolicyPairs
 from kt_resources.store.schemas import example_row, prompt_key
 
 SYSTEM = {"role": "system", "content": "S"}
