@@ -228,8 +228,7 @@ def _add_merge(line: Line) -> None:
 def _add_shipping(line: Line) -> None:
     """The GGUF files and the report on every model of the line."""
     recipe = line.recipe
-    mixes = [name for name, dataset in recipe.datasets.items() if dataset.type == "mix" and name in line.stages]
-    calibration = {"calibration": mixes[0]} if mixes else {}
+    calibration = {name: name for name in recipe.mixes_behind_shipped if name in line.stages}
     shipped = {}
     no_model = recipe.adapter_only(recipe.shipped.removesuffix("_model"))
     for name, target in recipe.quantize.assets.items():

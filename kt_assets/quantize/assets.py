@@ -16,7 +16,8 @@ from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows
 from kt_resources.strict import Strict
 
-VERSION = "1"
+VERSION = "2"
+NO_MIXES = ("model", "evaluation")
 
 
 class QuantizeConfig(Strict):
@@ -50,7 +51,7 @@ def gguf_model(stage: Stage) -> dg.AssetsDefinition:
 
 
 def quantize_model(work: Work, quantizer: Quantizer, store: Store) -> Made:
-    """Export and quantize the shipped checkpoint; the card tells where it comes from."""
+    """Export and quantize the shipped checkpoint, weighed over what it learned from; the card tells its origin."""
     config: QuantizeConfig = work.config
     evaluation = work.inputs["evaluation"]
     spec = QuantizeSpec(
@@ -58,7 +59,7 @@ def quantize_model(work: Work, quantizer: Quantizer, store: Store) -> Made:
         scratch_dir=work.scratch,
         model_dir=work.inputs["model"].path("model"),
         target=config.target,
-        calibration_file=work.inputs["calibration"].path("train.parquet") if "calibration" in work.inputs else None,
+        calibration_files=tuple(mix.path("train.parquet") for name, mix in work.inputs.items() if name not in NO_MIXES),
         held_out_text=evaluation.path("general_text.txt"),
         probe_prompts=probe_prompts(read_rows(evaluation.path("items.parquet")), config.num_probes),
         name=work.stage.line,

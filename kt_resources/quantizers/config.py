@@ -26,7 +26,8 @@ class GgufTarget(Strict):
         token_embedding_type: type of the token embeddings; None leaves it to the quant type.
         output_tensor_type: type of the output head; None leaves it to the quant type. Where embeddings are
             tied there is no output head and the embeddings serve as one.
-        num_calibration_rows: rows of the calibration file that the importance matrix is computed over.
+        num_calibration_rows: rows of the mixes that the model learned from, as many of each, that the importance
+            matrix is computed over.
     """
 
     type: Literal["gguf"] = "gguf"

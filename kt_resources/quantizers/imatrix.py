@@ -19,12 +19,19 @@ MAX_BATCH_TOKENS = 2048
 """Most tokens of one forward pass, padding included."""
 
 
-def read_calibration_rows(file: Path, num_rows: int) -> list[list[int]]:
-    """Token ids of ``num_rows`` rows, evenly spaced over the Parquet file; of all rows where it has fewer.
+def read_calibration_rows(files: Sequence[Path], num_rows: int) -> list[list[int]]:
+    """Token ids of ``num_rows`` rows, an equal share of each Parquet file; of all its rows where one has fewer.
+
+    What a model learned from rows that take no part is rounded without regard to it, and lost first.
 
     Raises:
         QuantizeError: no such file, no column ``input_ids``, or no tokens.
     """
+    shares = [num_rows // len(files) + (place < num_rows % len(files)) for place in range(len(files))]
+    return [row for file, share in zip(files, shares, strict=True) for row in _evenly_spaced(file, share)]
+
+
+def _evenly_spaced(file: Path, num_rows: int) -> list[list[int]]:
     import pyarrow.parquet as pq
 
     mend = "give Parquet rows with a column input_ids, as a training mix has"

@@ -57,10 +57,10 @@ def _imatrix(spec: QuantizeSpec, progress: Progress) -> ImportanceMatrix | None:
 
     if not spec.target.imatrix:
         return None
-    if spec.calibration_file is None:
+    if not spec.calibration_files:
         mend = "name a training mix in the recipe, or set imatrix: false"
         raise QuantizeError("an importance matrix needs calibration rows", where="quantize.targets: imatrix", mend=mend)
-    rows = read_calibration_rows(spec.calibration_file, spec.target.num_calibration_rows)
+    rows = read_calibration_rows(spec.calibration_files, spec.target.num_calibration_rows)
     return importance_matrix(spec.model_dir, rows, _share(progress, EXPORTED, WEIGHED, "weighing columns"))
 
 

@@ -14,7 +14,7 @@ class QuantizeSpec(ProgramSpec):
     """Export ``model_dir`` to GGUF, quantize it to ``target``, compare it with the checkpoint, pack it.
 
     Attributes:
-        calibration_file: Parquet rows with ``input_ids``, for the importance matrix.
+        calibration_files: Parquet rows with ``input_ids``, for the importance matrix; each gives an equal share.
         held_out_text: a text file; checkpoint and GGUF are compared on it (KL, tokenization).
         probe_prompts: conversations that both answer.
         max_new_tokens: how long a greedy answer may be before it counts as endless.
@@ -24,7 +24,7 @@ class QuantizeSpec(ProgramSpec):
 
     model_dir: Path
     target: GgufTarget
-    calibration_file: Path | None = None
+    calibration_files: tuple[Path, ...] = ()
     held_out_text: Path | None = None
     held_out_tokens: int = Field(default=512, ge=16)
     probe_prompts: tuple[tuple[Message, ...], ...] = ()

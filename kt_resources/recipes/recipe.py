@@ -178,6 +178,14 @@ class Recipe(Strict):
         last = [step for step in self.training if not self.makes_scorer(step.name)][-1]
         return "merged_model" if self.merge else last.asset
 
+    @property
+    def mixes_behind_shipped(self) -> tuple[str, ...]:
+        """The mixes that the shipped model's steps learned from, in the order of the datasets."""
+        ends = self.merge.inputs if self.merge and self.shipped == "merged_model" else [self.shipped[: -len("_model")]]
+        steps = {name for end in ends for name in (end, *self.ancestors(end))}
+        used = {step.data for step in self.training if step.name in steps}
+        return tuple(name for name, dataset in self.datasets.items() if dataset.type == "mix" and name in used)
+
     def makes_scorer(self, name: str) -> bool:
         """Whether ``name`` is a step that makes a reward model."""
         return any(step.name == name and step.objective.makes == "reward_model" for step in self.training)

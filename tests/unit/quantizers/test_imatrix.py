@@ -65,27 +65,34 @@ def test_padding_stands_on_the_right() -> None:
     assert (ids.tolist(), mask.tolist()) == ([[7, 8], [9, 0]], [[1, 1], [1, 0]])
 
 
-def parquet(folder: Path, **columns: object) -> Path:
-    pq.write_table(pa.table(columns), folder / "rows.parquet")
-    return folder / "rows.parquet"
+def parquet(folder: Path, name: str = "rows.parquet", **columns: object) -> Path:
+    pq.write_table(pa.table(columns), folder / name)
+    return folder / name
 
 
 def test_calibration_rows_are_spread_over_the_file(tmp_path: Path) -> None:
     file = parquet(tmp_path, input_ids=[[index] for index in range(10)])
-    assert read_calibration_rows(file, 3) == [[0], [3], [6]]  # ⌊0 · 10/3⌋, ⌊1 · 10/3⌋, ⌊2 · 10/3⌋
-    assert len(read_calibration_rows(file, 99)) == 10
+    assert read_calibration_rows([file], 3) == [[0], [3], [6]]  # ⌊0 · 10/3⌋, ⌊1 · 10/3⌋, ⌊2 · 10/3⌋
+    assert len(read_calibration_rows([file], 99)) == 10
+
+
+def test_every_file_gives_an_equal_share(tmp_path: Path) -> None:
+    first = parquet(tmp_path, "first.parquet", input_ids=[[index] for index in range(10)])
+    second = parquet(tmp_path, "second.parquet", input_ids=[[100], [101]])
+    assert read_calibration_rows([first, second], 3) == [[0], [5], [100]]
+    assert read_calibration_rows([first, second], 8) == [[0], [2], [5], [7], [100], [101]]
 
 
 def test_rows_without_tokens_are_passed_over(tmp_path: Path) -> None:
-    assert read_calibration_rows(parquet(tmp_path, input_ids=[[], [4], []]), 2) == [[4]]
+    assert read_calibration_rows([parquet(tmp_path, input_ids=[[], [4], []])], 2) == [[4]]
 
 
 @pytest.mark.parametrize("columns", [{"text": ["a"]}, {"input_ids": pa.array([[]], pa.list_(pa.int32()))}])
 def test_files_without_calibration_rows_are_refused(tmp_path: Path, columns: dict[str, object]) -> None:
     with pytest.raises(QuantizeError, match="calibration rows"):
-        read_calibration_rows(parquet(tmp_path, **columns), 4)
+        read_calibration_rows([parquet(tmp_path, **columns)], 4)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="cannot be read"):
-        read_calibration_rows(tmp_path / "none.parquet", 4)
+        read_calibration_rows([tmp_path / "none.parquet"], 4)

@@ -28,7 +28,7 @@ def spec(folder: Path, model_dir: Path, **changes: Any) -> QuantizeSpec:
         "scratch_dir": folder / "scratch",
         "model_dir": model_dir,
         "target": GgufTarget(quant="Q4_0", imatrix=True),
-        "calibration_file": folder / "train.parquet",
+        "calibration_files": (folder / "train.parquet",),
         "held_out_text": text,
         "held_out_tokens": 16,
         "probe_prompts": ((Message(role="user", content="1 + 1?"),),),
@@ -109,4 +109,4 @@ def test_full_precision_is_exported_as_such(tmp_path: Path, loud_model_dir: Path
 
 def test_an_importance_matrix_without_rows_is_refused(tmp_path: Path, loud_model_dir: Path) -> None:
     with pytest.raises(QuantizeError, match="needs calibration rows"):
-        run(spec(tmp_path, loud_model_dir, calibration_file=None))
+        run(spec(tmp_path, loud_model_dir, calibration_files=()))

@@ -40,6 +40,19 @@ def test_beside_others_it_is_fine(tmp_path: Path) -> None:
     assert recipe.adapter_only("sft") is None and recipe.adapter_only("soft").startswith(WORDS)
 
 
+def test_a_gguf_is_weighed_over_every_mix_behind_it_and_no_other(tmp_path: Path) -> None:
+    second = "  mix: {type: mix, weights: {train: 1.0}}\n  other: {type: mix, weights: {train: 1.0}}\n"
+    step = "  - {name: branch, start: sft, data: other, objective: {type: sft}, update: {type: lora}}\n"
+    one = RECIPE.replace("  mix: {type: mix, weights: {train: 1.0}}\n", second).replace(
+        "  - {name: last", f"{step}  - {{name: last"
+    )
+    path = tmp_path / "recipe.yaml"
+    path.write_text(one)
+    assert load_recipe(path).mixes_behind_shipped == ("mix",)
+    path.write_text(one + "merge: {method: linear, inputs: [last, branch]}\n")
+    assert load_recipe(path).mixes_behind_shipped == ("mix", "other")
+
+
 DPO, DISTILLED = "data: pairs, objective: {type: dpo}", "data: mix, objective: {type: distillation, teacher: soft}"
 
 
