@@ -77,9 +77,10 @@ class OnlineObjective(ObjectiveConfig):
 
         from kt_resources.trainers.rollouts import FoldedRollouts
         from kt_resources.trainers.shared_prompts import SharedPrompts
+        from kt_resources.trainers.taught import TaughtOnly
 
-        class FoldedGRPO(FoldedRollouts, SharedPrompts, GRPOTrainer):
-            """GRPOTrainer whose completions are drawn and scored fast on a CPU."""
+        class FoldedGRPO(FoldedRollouts, TaughtOnly, SharedPrompts, GRPOTrainer):
+            """GRPOTrainer whose completions are drawn and scored fast on a CPU, those alone that teach something."""
 
         return in_the_loop(FoldedGRPO)
 
