@@ -5,6 +5,7 @@ reference model takes part. Measured from saved files, on the same pairs for the
 that any objective on pairs can be compared.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {"id", "prompt", "chosen", "rejected"}
 MAX_PAIRS = 100
-"""The first so many held-out pairs are scored: each costs four forward passes."""
+"""The first so many held-out pairs are scored: each costs four forward passes over its answers."""
 
 
 def preference_facts(start_dir: Path, artifact_dir: Path, file: Path | None) -> dict[str, Any]:
@@ -76,21 +77,37 @@ def pair_margins(folder: Path, pairs: Sequence[Mapping[str, Any]], adapter: Path
     if adapter is not None:
         model = PeftModel.from_pretrained(model, str(adapter)).eval()
     rows = [rendered_pair(dict(pair), tokenizer) for pair in pairs]
-    sides = ("chosen", "rejected")
-    scores = [[answer_log_prob(model, tokenizer, row["prompt"], row[side]) for side in sides] for row in rows]
-    return [chosen - rejected for chosen, rejected in scores]
+    answers: dict[str, dict[str, float]] = {}
+    for row in rows:
+        answers.setdefault(row["prompt"], {}).update({row["chosen"]: 0.0, row["rejected"]: 0.0})
+    for prompt, given in answers.items():
+        given.update(zip(given, answer_log_probs(model, tokenizer, prompt, list(given)), strict=True))
+    return [answers[row["prompt"]][row["chosen"]] - answers[row["prompt"]][row["rejected"]] for row in rows]
 
 
-def answer_log_prob(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompt: str, answer: str) -> float:
-    """log p of ``answer`` after ``prompt`` (both under the template), summed over its tokens, in nats."""
+def answer_log_probs(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompt: str, answers: Sequence[str]
+) -> list[float]:
+    """log p of each answer after ``prompt`` (all under the template), summed over its tokens, in nats.
+
+    The prompt is read once; with an adapter, which may put virtual tokens before whatever is read, once an answer.
+    """
     import torch
 
-    head = list(tokenizer(prompt)["input_ids"])
-    tokens = head + list(tokenizer(answer, add_special_tokens=False)["input_ids"])
-    targets = torch.tensor(tokens[len(head) :])
+    *read, last = tokenizer(prompt)["input_ids"]
+    once = bool(read) and not hasattr(model, "peft_config")
+    found = []
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([tokens]), logits_to_keep=len(targets) + 1).logits[0, :-1].float()
-    return logits.log_softmax(-1)[torch.arange(len(targets)), targets].double().sum().item()
+        cache = (
+            model(input_ids=torch.tensor([read]), use_cache=True, logits_to_keep=1).past_key_values if once else None
+        )
+        for answer in answers:
+            targets = torch.tensor(tokenizer(answer, add_special_tokens=False)["input_ids"])
+            ids = torch.tensor([[*([] if once else read), last, *targets[:-1].tolist()]])
+            past = {"past_key_values": copy.deepcopy(cache)} if once else {}
+            logits = model(input_ids=ids, logits_to_keep=len(targets), **past).logits[0].float()
+            found.append(logits.log_softmax(-1)[torch.arange(len(targets)), targets].double().sum().item())
+    return found
 
 
 def _writes_text(folder: Path) -> bool:

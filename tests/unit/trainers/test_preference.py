@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kt_resources.trainers.preference import accuracy_facts, answer_log_prob, pair_margins, preference_facts
+from kt_resources.trainers.preference import accuracy_facts, answer_log_probs, pair_margins, preference_facts
 from kt_resources.trainers.spec import TrainSpec
 
 
@@ -37,7 +37,8 @@ def test_the_sum_is_that_of_every_token_after_the_prompt(tiny_model_dir: Path) -
     with torch.no_grad():
         log_probs = model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
     expected = sum(log_probs[len(head) + place - 1, token].item() for place, token in enumerate(tail))
-    assert answer_log_prob(model, tokenizer, "What is 2 + 2?", " It is 4.") == pytest.approx(expected, abs=1e-4)
+    found = answer_log_probs(model, tokenizer, "What is 2 + 2?", [" It is 4.", " Five", " It is 4."])
+    assert [found[0], found[2]] == pytest.approx([expected] * 2, abs=1e-4) and found[1] != found[0]
 
 
 def test_exchanged_answers_exchange_the_margin(tiny_model_dir: Path) -> None:
