@@ -1,5 +1,6 @@
 """Recipe-facing options of export and quantization."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -26,6 +27,8 @@ class GgufTarget(Strict):
         token_embedding_type: type of the token embeddings; None leaves it to the quant type.
         output_tensor_type: type of the output head; None leaves it to the quant type. Where embeddings are
             tied there is no output head and the embeddings serve as one.
+        tensor_types: types of further tensors by a pattern of their names (``ffn_down``, ``blk\\.0\\.``, a regular
+            expression that is searched for; the first that is found counts): mixed precision.
         num_calibration_rows: rows of the mixes that the model learned from, as many of each, that the importance
             matrix is computed over.
     """
@@ -35,7 +38,18 @@ class GgufTarget(Strict):
     imatrix: bool = False
     token_embedding_type: TensorType | None = None
     output_tensor_type: TensorType | None = None
+    tensor_types: dict[str, TensorType] = {}
     num_calibration_rows: int = Field(128, ge=1)
+
+    @field_validator("tensor_types")
+    @classmethod
+    def _patterns(cls, value: dict[str, str]) -> dict[str, str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return value
 
     @field_validator("quant", "token_embedding_type", "output_tensor_type", mode="before")
     @classmethod

@@ -66,29 +66,43 @@ def quantize_gguf(
 
 def keeps_export(target: GgufTarget) -> bool:
     """Whether the exported file is the target itself."""
-    return target.quant in FULL_PRECISION and not (target.token_embedding_type or target.output_tensor_type)
+    own_types = target.token_embedding_type or target.output_tensor_type or target.tensor_types
+    return target.quant in FULL_PRECISION and not own_types
 
 
 def refuse_types_that_do_not_fit(source: Path, target: GgufTarget) -> None:
-    """Raise where a type named for one tensor has blocks that its rows do not fill.
+    """Raise where a type named for some tensors has blocks that their rows do not fill, or names none.
 
-    llama.cpp falls back, or aborts the process. Tied embeddings are the output head too and take its type.
+    llama.cpp falls back, or aborts the process.
     """
     import gguf
 
-    options = ("token_embedding_type", "output_tensor_type")
-    chosen = {option: getattr(target, option) for option in options if getattr(target, option)}
-    columns = {tensor.name: int(tensor.shape[0]) for tensor in gguf.GGUFReader(source).tensors} if chosen else {}
-    for option, kind in chosen.items():
-        head = option == "output_tensor_type" and "output.weight" in columns
-        name = "output.weight" if head else "token_embd.weight"
+    asked = _types_asked(target)
+    columns = {tensor.name: int(tensor.shape[0]) for tensor in gguf.GGUFReader(source).tensors} if asked else {}
+    for option, pattern, kind in asked:
+        names = [name for name in columns if re.search(pattern, name) and name.endswith(".weight")]
+        if option == "output_tensor_type" and not names:
+            names = ["token_embd.weight"]  # tied embeddings are the output head too and take its type
+        if not names:
+            layers = sorted({re.sub(r"^blk\.\d+\.|\.weight$", "", name) for name in columns})
+            what, mend = f"no tensor's name has {pattern!r}", f"there are {', '.join(layers)}"
+            raise QuantizeError(what, where=f"quantize.targets: {option}", mend=mend)
         block = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0]
-        if columns[name] % block:
-            raise QuantizeError(
-                f"{kind} needs rows of a multiple of {block} weights; those of {name} have {columns[name]}",
-                where=f"quantize.targets: {option}",
-                mend="Q8_0 and F16 fit",
-            )
+        for name in names:
+            if columns[name] % block:
+                raise QuantizeError(
+                    f"{kind} needs rows of a multiple of {block} weights; those of {name} have {columns[name]}",
+                    where=f"quantize.targets: {option}",
+                    mend="Q8_0 and F16 fit",
+                )
+
+
+def _types_asked(target: GgufTarget) -> list[tuple[str, str, str]]:
+    """(option, pattern of tensor names, type) of what the target names a type for."""
+    named = {"token_embedding_type": r"^token_embd\.", "output_tensor_type": r"^output\."}
+    found = [(option, pattern, getattr(target, option)) for option, pattern in named.items()]
+    found += [("tensor_types", pattern, kind) for pattern, kind in target.tensor_types.items()]
+    return [(option, pattern, kind) for option, pattern, kind in found if kind]
 
 
 def _params(target: GgufTarget, imatrix: ImportanceMatrix | None) -> tuple[Any, Any]:
@@ -107,7 +121,20 @@ def _params(target: GgufTarget, imatrix: ImportanceMatrix | None) -> tuple[Any, 
     held = _imatrix_array(imatrix) if imatrix else None
     if held is not None:
         params.imatrix = held[0]
-    return params, held
+    overrides = _overrides_array(target.tensor_types) if target.tensor_types else None
+    if overrides is not None:
+        params.tt_overrides = overrides
+    return params, (held, overrides)
+
+
+def _overrides_array(types: Mapping[str, str]) -> Any:
+    """A C array of (pattern, type) that ends with an entry without a pattern."""
+    import gguf
+
+    array = (library().llama_model_tensor_override * (len(types) + 1))()
+    for entry, (pattern, kind) in zip(array, types.items(), strict=False):
+        entry.pattern, entry.type = pattern.encode(), gguf.GGMLQuantizationType[kind]
+    return array
 
 
 def _imatrix_array(imatrix: ImportanceMatrix) -> tuple[Any, list[Any]]:

@@ -72,6 +72,36 @@ def test_full_precision_with_quantized_embeddings(loud_gguf: Path, tmp_path: Pat
     assert types(tmp_path / "m.gguf") == {"F16": 14, "Q8_0": 1, "F32": 5}
 
 
+def test_tensors_take_types_by_their_names(loud_gguf: Path, tmp_path: Path) -> None:
+    target = GgufTarget(quant="Q4_0", tensor_types={"ffn_down": "Q8_0", r"blk\.0\.attn_": "F16"})
+    quantize_gguf(loud_gguf, tmp_path / "m.gguf", target, tmp_path / "log")
+    found = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
+    assert found["blk.1.ffn_down.weight"] == "Q8_0" and found["blk.1.attn_q.weight"] == "Q4_0"
+    assert found["blk.0.attn_q.weight"] == "F16" and found["blk.0.attn_norm.weight"] == "F32"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kind", "told"),
+    [
+        ("attn_q", "Q6_K", "Q6_K needs rows of a multiple of 256 weights; those of blk.0.attn_q.weight have 64"),
+        ("ffn_downs", "Q8_0", "no tensor's name has 'ffn_downs'"),
+    ],
+)
+def test_types_by_name_that_name_nothing_or_do_not_fit_are_refused(
+    loud_gguf: Path, tmp_path: Path, pattern: str, kind: str, told: str
+) -> None:
+    target = GgufTarget.model_validate({"quant": "Q4_0", "tensor_types": {pattern: kind}})
+    with pytest.raises(QuantizeError) as raised:
+        quantize_gguf(loud_gguf, tmp_path / "m.gguf", target, tmp_path / "log")
+    assert raised.value.what == told
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="no regular expression"):
+        GgufTarget(tensor_types={"ffn_(down": "Q8_0"})
+
+
 def test_an_importance_matrix_moves_the_error_off_the_columns_that_matter(loud_gguf: Path, tmp_path: Path) -> None:
     importance = np.full(64, 1e-4, np.float32)
     importance[::8] = 1.0
