@@ -28,13 +28,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     options = parser.parse_args()
     folder = options.work.resolve() / "seeds"
-    results = [run(options.line, variant, folder) for variant in range(options.seeds)]
-    PAGE.write_text(page(options.line, results))
+    seeds = [run(options.line, variant, folder) for variant in range(options.seeds)]
+    PAGE.write_text(page(options.line, seeds, with_aims=options.line == "arithmetic"))
     print(PAGE.read_text())
 
 
 def run(line: str, variant: int, folder: Path) -> dict:
-    """``results.json`` of one variant, which is made where it is not."""
+    """What one variant left, which is made where it is not (see :data:`benchmarks.seeds.aims.Seen`)."""
     from kt_resources.evaluators.results import read_results
     from kt_resources.store.store import Store
 
@@ -45,10 +45,18 @@ def run(line: str, variant: int, folder: Path) -> dict:
     home = folder / "home"
     environment = os.environ | {"KT_HOME": str(home), "KT_RECIPES": str(folder / "recipes")}
     subprocess.run([str(Path(sys.executable).with_name("kt")), "run", recipe["line"]], env=environment, check=True)
-    report = Store(home / "store").current(f"{recipe['line']}/evaluation_report")
-    if report is None:
+    store, prefix = Store(home / "store"), f"{recipe['line']}/"
+    made = {asset.removeprefix(prefix): store.current(asset) for asset in store.assets() if asset.startswith(prefix)}
+    manifests = {name: artifact.manifest for name, artifact in made.items() if artifact}
+    if "evaluation_report" not in manifests:
         raise SystemExit(f"{recipe['line']} left no report")
-    return read_results(report.folder)
+    report = store.current(f"{prefix}evaluation_report")
+    in_order = sorted(manifests.items(), key=lambda item: item[1].created_at)
+    return {
+        "results": read_results(report.folder),
+        "facts": {name: manifest.facts for name, manifest in in_order},
+        "seconds": {name: manifest.seconds for name, manifest in in_order},
+    }
 
 
 if __name__ == "__main__":

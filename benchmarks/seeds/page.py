@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+from benchmarks.seeds.aims import Seen, aim_rows
+
 HEAD = """# The default line under {count} seeds
 
 Made by `make seeds`: the line `{line}`, each time with other generated rows, another order and other noise, on the same
@@ -17,15 +19,30 @@ Accuracy gained over the model that it was made from, on the same items, paired,
 
 """
 
+AIMS = """
+## What it is asked to show
+
+Paired differences in points, with 95 % bootstrap intervals.
+
+"""
+TIMES = """
+## Seconds
+
+Of each stage, its commit and checks included, and of the whole.
+
+"""
+
 Results = Sequence[Mapping[str, Any]]
 
 
-def page(line: str, results: Results) -> str:
-    """Markdown: accuracy of every model and baseline, then each model's gain over its start.
+def page(line: str, seeds: Sequence[Seen], with_aims: bool = True) -> str:
+    """Markdown: accuracy of every model and baseline, the aims, each model's gain over its start, and the times.
 
     Args:
-        results: ``results.json`` of each variant, in the order of the seeds.
+        seeds: what each variant left, in the order of the seeds.
+        with_aims: leave them out for a line that has not the default line's steps.
     """
+    results = [seen["results"] for seen in seeds]
     first = results[0]
     names = [name for name in first["models"][0]["metrics"] if name.split("/")[0] == "accuracy"]
     items = first["models"][0]["metrics"]["accuracy"]["n"]
@@ -34,7 +51,20 @@ def page(line: str, results: Results) -> str:
     for name in [name for name in first["baselines"] if "/" not in name]:
         cells = [name + metric.removeprefix("accuracy") for metric in names]
         rows.append([name, *(_cell([found["baselines"][cell]["value"] for found in results]) for cell in cells)])
-    return HEAD.format(count=len(results), line=line, items=items) + _table(head, rows) + GAINS + _gains(results)
+    found = HEAD.format(count=len(results), line=line, items=items) + _table(head, rows)
+    if with_aims:
+        found += AIMS + _table(["aim", *_numbers(seeds), "met"], aim_rows(seeds))
+    return found + GAINS + _gains(results) + TIMES + _times(seeds)
+
+
+def _numbers(seeds: Sequence[Any]) -> list[str]:
+    return [f"seed {number}" for number in range(len(seeds))]
+
+
+def _times(seeds: Sequence[Seen]) -> str:
+    rows = [[asset, *(f"{seen['seconds'][asset]:.0f}" for seen in seeds)] for asset in seeds[0]["seconds"]]
+    total = ["all", *(f"{sum(seen['seconds'].values()):.0f}" for seen in seeds)]
+    return _table(["stage", *_numbers(seeds)], [*rows, total])
 
 
 def _spread(results: Results, asset: str, names: Sequence[str]) -> list[str]:
@@ -45,7 +75,7 @@ def _spread(results: Results, asset: str, names: Sequence[str]) -> list[str]:
 def _gains(results: Results) -> str:
     made_from = {model["asset"]: model["made_from"] for model in results[0]["models"]}
     pairs = [(asset, start) for asset, starts in made_from.items() for start in starts if start in made_from]
-    head = ["model over", *(f"seed {number}" for number in range(len(results)))]
+    head = ["model over", *_numbers(results)]
     return _table(head, [[f"{one} over {other}", *(_gain(r, one, other) for r in results)] for one, other in pairs])
 
 

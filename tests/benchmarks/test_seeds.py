@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.seeds.aims import aim_rows
 from benchmarks.seeds.page import page
 from benchmarks.seeds.variant import seeded
 from kt_resources.recipes.recipe import Recipe
@@ -35,8 +36,57 @@ def results(base: float, sft: float) -> dict:
 
 
 def test_the_page_shows_mean_and_range_and_every_seeds_gain():
-    text = page("mine", [results(0.0, 0.5), results(0.1, 0.7)])
+    seeds = [{"results": results(0.0, 0.5), "facts": {}, "seconds": {"sft_model": 100.4, "base_model": 20}}]
+    seeds += [{"results": results(0.1, 0.7), "facts": {}, "seconds": {"sft_model": 90, "base_model": 30}}]
+    text = page("mine", seeds, with_aims=False)
     # the mean of 50 % and 70 % is 60 %; the gains are 50 and 60 points
     assert "| sft_model | 60.0% (50.0% to 70.0%) |" in text
     assert "| majority_answer | 10.0% (10.0% to 10.0%) |" in text
     assert "| sft_model over base_model | +50.0% (+40.0% to +60.0%) | +60.0% (+50.0% to +70.0%) |" in text
+    assert "| all | 120 | 120 |" in text and "aim" not in text
+
+
+def seen(merged: dict[str, float], low: float) -> dict:
+    families = {"grpo_model": {"sums": 0.7, "days": 0.0}, "calendar_model": {"sums": 0.68, "days": 0.4}}
+
+    def model(asset: str, values: dict[str, float], made_from: list[str]) -> dict:
+        metrics = {f"accuracy/{family}": {"value": value} for family, value in values.items()}
+        return {"asset": asset, "made_from": made_from, "metrics": metrics}
+
+    def row(model: str, baseline: str, metric: str, value: float, low: float) -> dict:
+        found = {"model": model, "baseline": baseline, "metric": metric}
+        return found | {"value": value, "low": low, "high": value + 0.02}
+
+    best = {"sums": "grpo_model", "days": "calendar_model"}
+    gains = [
+        row("merged_model", best[f], f"accuracy/{f}", value - families[best[f]][f], -0.1) for f, value in merged.items()
+    ]
+    gains += [
+        row("sft_model", "base_model", "accuracy", 0.5, 0.4),
+        row("sft_model", "few_shot_base", "accuracy", 0.2, 0),
+    ]
+    gains += [row("grpo_model", "preference_model", "accuracy", 0.02, low)]
+    gains += [row("gguf_model", "merged_model", "accuracy", -0.02, low - 0.04)]
+    models = [model(asset, values, []) for asset, values in families.items()]
+    models.append(model("merged_model", merged, ["grpo_model", "calendar_model"]))
+    preferred = {"preference_gain": 0.1, "preference_gain_low": low, "preference_gain_high": 0.2}
+    report = {"perplexity_ratio_to_base": 1.3, "general_ability_change": -0.02}
+    facts = {"preference_model": preferred, "evaluation_report": report}
+    return {"results": {"models": models, "comparisons": gains}, "facts": facts, "seconds": {"sft_model": 1190.0}}
+
+
+def test_each_aim_counts_the_seeds_that_meet_it():
+    rows = aim_rows([seen({"sums": 0.69, "days": 0.4}, 0.001), seen({"sums": 0.7, "days": 0.35}, -0.02)])
+    counts = [row[-1] for row in rows]
+    assert counts == [
+        "2 of 2",  # 50 points over the base
+        "0 of 2",  # 20 over the base after examples, where 25 are asked
+        "1 of 2",  # a lower bound of 0.1 points, of -2
+        "1 of 2",
+        "1 of 2",  # one point below in sums; five below in days
+        "1 of 2",  # lower bounds of -3.9 and of -6 points
+        "0 of 2",
+        "2 of 2",
+        "2 of 2",
+    ]
+    assert rows[4][1].startswith("sums: -1.0") and rows[4][2].startswith("days: -5.0")
