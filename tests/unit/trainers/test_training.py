@@ -97,7 +97,7 @@ def test_bfloat16_is_not_asked_of_a_cpu_without_it(
 ) -> None:
     import torch
 
-    from kt_resources.trainers.training import usable
+    from kt_resources.trainers.precision import usable
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for able, expected in ((True, "bf16"), (False, "fp32")):
