@@ -81,11 +81,7 @@ def compare(spec: QuantizeSpec, export: Path) -> dict[str, Any]:
 
 def target_facts(target: GgufTarget) -> dict[str, Any]:
     """What was asked for."""
-    types = {
-        "token_embedding_type": target.token_embedding_type,
-        "output_tensor_type": target.output_tensor_type,
-        "tensor_types": ", ".join(f"{name}: {kind}" for name, kind in target.tensor_types.items()),
-    }
+    types = {"token_embedding_type": target.token_embedding_type, "output_tensor_type": target.output_tensor_type}
     return {"quant": target.quant, "imatrix": target.imatrix} | {name: kind for name, kind in types.items() if kind}
 
 
