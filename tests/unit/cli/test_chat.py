@@ -10,7 +10,7 @@ import pytest
 from kt_assets.cli.chat import _engine, _model
 from kt_resources.errors import StoreError
 from kt_resources.generators.config import Sampling
-from kt_resources.home import ensure_home
+from kt_resources.home import Home
 from kt_resources.store.store import Store
 
 CHAT = [{"role": "user", "content": "What is 1 plus 3?"}]
@@ -41,7 +41,7 @@ def test_an_adapter_without_a_model_answers_on_its_start(tmp_path: Path, tiny_mo
     from peft import PromptTuningConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    home = ensure_home(tmp_path)
+    home = Home(tmp_path)
     store = Store(home.store)
     with store.making("mine/base_model", {}, {}, "1") as making:
         shutil.copytree(tiny_model_dir, making.out / "model")
