@@ -46,14 +46,13 @@ def run(line: str, variant: int, folder: Path) -> dict:
     environment = os.environ | {"KT_HOME": str(home), "KT_RECIPES": str(folder / "recipes")}
     subprocess.run([str(Path(sys.executable).with_name("kt")), "run", recipe["line"]], env=environment, check=True)
     store, prefix = Store(home / "store"), f"{recipe['line']}/"
-    made = {asset.removeprefix(prefix): store.current(asset) for asset in store.assets() if asset.startswith(prefix)}
-    manifests = {name: artifact.manifest for name, artifact in made.items() if artifact}
-    if "evaluation_report" not in manifests:
+    found = {asset.removeprefix(prefix): store.current(asset) for asset in store.assets() if asset.startswith(prefix)}
+    made = {name: artifact for name, artifact in found.items() if artifact}
+    if "evaluation_report" not in made:
         raise SystemExit(f"{recipe['line']} left no report")
-    report = store.current(f"{prefix}evaluation_report")
-    in_order = sorted(manifests.items(), key=lambda item: item[1].created_at)
+    in_order = sorted(((name, one.manifest) for name, one in made.items()), key=lambda item: item[1].created_at)
     return {
-        "results": read_results(report.folder),
+        "results": read_results(made["evaluation_report"].folder),
         "facts": {name: manifest.facts for name, manifest in in_order},
         "seconds": {name: manifest.seconds for name, manifest in in_order},
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from benchmarks.seeds.aims import Seen, aim_rows
+from benchmarks.seeds.aims import Seen, aim_rows, gain
 
 HEAD = """# The default line under {count} seeds
 
@@ -54,7 +54,7 @@ def page(line: str, seeds: Sequence[Seen], with_aims: bool = True) -> str:
     found = HEAD.format(count=len(results), line=line, items=items) + _table(head, rows)
     if with_aims:
         found += AIMS + _table(["aim", *_numbers(seeds), "met"], aim_rows(seeds))
-    return found + GAINS + _gains(results) + TIMES + _times(seeds)
+    return found + GAINS + _gains(seeds) + TIMES + _times(seeds)
 
 
 def _numbers(seeds: Sequence[Any]) -> list[str]:
@@ -72,18 +72,19 @@ def _spread(results: Results, asset: str, names: Sequence[str]) -> list[str]:
     return [_cell([model["metrics"][name]["value"] for model in found]) for name in names]
 
 
-def _gains(results: Results) -> str:
-    made_from = {model["asset"]: model["made_from"] for model in results[0]["models"]}
+def _gains(seeds: Sequence[Seen]) -> str:
+    made_from = {model["asset"]: model["made_from"] for model in seeds[0]["results"]["models"]}
     pairs = [(asset, start) for asset, starts in made_from.items() for start in starts if start in made_from]
-    head = ["model over", *_numbers(results)]
-    return _table(head, [[f"{one} over {other}", *(_gain(r, one, other) for r in results)] for one, other in pairs])
+    rows = [[f"{one} over {other}", *(_gain(seen, one, other) for seen in seeds)] for one, other in pairs]
+    return _table(["model over", *_numbers(seeds)], rows)
 
 
-def _gain(result: Mapping[str, Any], model: str, baseline: str) -> str:
-    for row in result["comparisons"]:
-        if (row["model"], row["baseline"], row["metric"]) == (model, baseline, "accuracy"):
-            return f"{row['value']:+.1%} ({row['low']:+.1%} to {row['high']:+.1%})"
-    return ""
+def _gain(seen: Seen, model: str, baseline: str) -> str:
+    try:
+        row = gain(seen, model, baseline)
+    except KeyError:
+        return ""
+    return f"{row['value']:+.1%} ({row['low']:+.1%} to {row['high']:+.1%})"
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -70,14 +70,14 @@ class Scheduler:
             known = self.context.forget(self.num_slots, known)
             del self.held[known:]
         if length - known >= (self.least_shared if self.n == 1 else 1):
-            self._prefill(self.num_slots, ids[known:length], known)
+            self._prefill(ids[known:length], known)
             self.held.extend(ids[known:length])
 
-    def _prefill(self, sequence: int, tokens: Sequence[int], position: int) -> None:
+    def _prefill(self, tokens: Sequence[int], position: int) -> None:
         for start in range(0, len(tokens), MICRO_BATCH):
             part = tokens[start : start + MICRO_BATCH]
             self.context.decode(
-                [Feed(token, position + start + place, sequence, False) for place, token in enumerate(part)]
+                [Feed(token, position + start + place, self.num_slots, False) for place, token in enumerate(part)]
             )
 
     def _feeds(self) -> tuple[list[Feed], list[tuple[int, Run, int]]]:

@@ -181,7 +181,11 @@ class Recipe(Strict):
     @property
     def mixes_behind_shipped(self) -> tuple[str, ...]:
         """The mixes that the shipped model's steps learned from, in the order of the datasets."""
-        ends = self.merge.inputs if self.merge and self.shipped == "merged_model" else [self.shipped[: -len("_model")]]
+        ends = (
+            self.merge.inputs
+            if self.merge and self.shipped == "merged_model"
+            else [self.shipped.removesuffix("_model")]
+        )
         steps = {name for end in ends for name in (end, *self.ancestors(end))}
         used = {step.data for step in self.training if step.name in steps}
         return tuple(name for name, dataset in self.datasets.items() if dataset.type == "mix" and name in used)

@@ -29,7 +29,7 @@ class TaughtOnly:
         return loss * (len(taught) / len(inputs["advantages"]) if self.loss_type in BY_COMPLETIONS else 1)
 
     def _taught(self: Any, inputs: dict[str, Any]) -> torch.Tensor | None:
-        """Numbers of the completions with an advantage, at least one; None where all count or more than they does."""
+        """Numbers of the completions with an advantage, at least one; None where all of them count."""
         alone = self.beta == 0 and self.top_entropy_quantile == 1 and not self._entropy_bonus_enabled
         counted = self.loss_type in BY_COMPLETIONS + BY_ITEMS and not self.aux_loss_enabled
         pictures = any(name.startswith(("pixel", "image")) for name in inputs)
@@ -43,8 +43,9 @@ class TaughtOnly:
 def rows_of(inputs: dict[str, Any], numbers: torch.Tensor) -> dict[str, Any]:
     """TRL's inputs of those completions alone; what is not one entry a completion stays whole."""
     count = len(inputs["advantages"])
-    whole = {name for name, value in inputs.items() if not isinstance(value, torch.Tensor) or not value.dim()}
-    return {
-        name: value if name in whole or len(value) != count else value[numbers.to(value.device)]
-        for name, value in inputs.items()
-    }
+
+    def of(value: Any) -> Any:
+        by_completion = isinstance(value, torch.Tensor) and value.dim() and len(value) == count
+        return value[numbers.to(value.device)] if by_completion else value
+
+    return {name: of(value) for name, value in inputs.items()}
