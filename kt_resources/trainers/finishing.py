@@ -117,7 +117,7 @@ def _facts(spec: TrainSpec, trained: Trained) -> dict[str, Any]:
         final_eval_reward_accuracy=figures.get("eval_reward_accuracy"),
         redrawn_groups=total_redrawn(trained.curve),
         **measure(spec.model_dir, spec.out_dir, probes),
-        **preference_facts(spec.model_dir, spec.out_dir, spec.validation_file),
+        **preference_facts(spec.model_dir, spec.out_dir, spec.validation_file, load_dtype(spec)),
     )
     return facts.model_dump()
 

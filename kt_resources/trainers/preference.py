@@ -14,6 +14,7 @@ from kt_resources.evaluators.bootstrap import mean_interval, paired_difference
 from kt_resources.evaluators.config import Bootstrap
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 COLUMNS = {"id", "prompt", "chosen", "rejected"}
@@ -21,11 +22,16 @@ MAX_PAIRS = 100
 """The first so many held-out pairs are scored: each costs four forward passes over its answers."""
 
 
-def preference_facts(start_dir: Path, artifact_dir: Path, file: Path | None) -> dict[str, Any]:
+def preference_facts(
+    start_dir: Path, artifact_dir: Path, file: Path | None, dtype: "torch.dtype | None" = None
+) -> dict[str, Any]:
     """``start_``, ``final_preference_accuracy``, the gain with its 95 % interval, ``num_held_out_pairs``.
 
     Of the model in ``artifact_dir/model`` or, where there is none, of the start under ``artifact_dir/adapter``. Empty
     where ``file`` holds no pairs or the model is none that writes text (a reward model).
+
+    Args:
+        dtype: see :func:`pair_margins`.
     """
     import pyarrow.parquet as pq
 
@@ -35,10 +41,10 @@ def preference_facts(start_dir: Path, artifact_dir: Path, file: Path | None) -> 
     if not pairs:
         return {}
     merged = (artifact_dir / "model").is_dir()
-    before = pair_margins(start_dir, pairs)
+    before = pair_margins(start_dir, pairs, dtype=dtype)
     if merged:
-        return accuracy_facts(before, pair_margins(artifact_dir / "model", pairs))
-    return accuracy_facts(before, pair_margins(start_dir, pairs, artifact_dir / "adapter"))
+        return accuracy_facts(before, pair_margins(artifact_dir / "model", pairs, dtype=dtype))
+    return accuracy_facts(before, pair_margins(start_dir, pairs, artifact_dir / "adapter", dtype))
 
 
 def accuracy_facts(start: Sequence[float], final: Sequence[float]) -> dict[str, Any]:
@@ -60,20 +66,28 @@ def accuracy_facts(start: Sequence[float], final: Sequence[float]) -> dict[str, 
     }
 
 
-def pair_margins(folder: Path, pairs: Sequence[Mapping[str, Any]], adapter: Path | None = None) -> list[float]:
-    """log p(chosen) − log p(rejected) of each pair under the checkpoint in ``folder``, in nats, in float32.
+def pair_margins(
+    folder: Path,
+    pairs: Sequence[Mapping[str, Any]],
+    adapter: Path | None = None,
+    dtype: "torch.dtype | None" = None,
+) -> list[float]:
+    """log p(chosen) − log p(rejected) of each pair under the checkpoint in ``folder``, in nats, on the lease's device.
 
     Args:
         adapter: a folder with an adapter that goes on the checkpoint.
+        dtype: of weights and activations, None: float32. On 95 pairs of the default line bfloat16 takes half the time
+            and turns one margin's sign; margins differ by 0.2 nats, their median is 2 to 3.
     """
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from kt_resources.compute.precision import program_device
     from kt_resources.trainers.data import rendered_pair
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or torch.float32).to(program_device()).eval()
     if adapter is not None:
         model = PeftModel.from_pretrained(model, str(adapter)).eval()
     rows = [rendered_pair(dict(pair), tokenizer) for pair in pairs]
@@ -98,16 +112,20 @@ def answer_log_probs(
     once = bool(read) and not hasattr(model, "peft_config")
     found = []
     with torch.no_grad():
-        cache = (
-            model(input_ids=torch.tensor([read]), use_cache=True, logits_to_keep=1).past_key_values if once else None
-        )
+        cache = model(input_ids=_row(read, model), use_cache=True, logits_to_keep=1).past_key_values if once else None
         for answer in answers:
             targets = torch.tensor(tokenizer(answer, add_special_tokens=False)["input_ids"])
-            ids = torch.tensor([[*([] if once else read), last, *targets[:-1].tolist()]])
+            ids = _row([*([] if once else read), last, *targets[:-1].tolist()], model)
             past = {"past_key_values": copy.deepcopy(cache)} if once else {}
-            logits = model(input_ids=ids, logits_to_keep=len(targets), **past).logits[0].float()
+            logits = model(input_ids=ids, logits_to_keep=len(targets), **past).logits[0].float().cpu()
             found.append(logits.log_softmax(-1)[torch.arange(len(targets)), targets].double().sum().item())
     return found
+
+
+def _row(ids: Sequence[int], model: "PreTrainedModel") -> "torch.Tensor":
+    import torch
+
+    return torch.tensor([ids], device=model.device)
 
 
 def _writes_text(folder: Path) -> bool:
