@@ -30,8 +30,11 @@ class EvaluationConfig(Evaluation):
 
 
 def evaluation_config(recipe: Recipe) -> EvaluationConfig:
-    """The recipe's evaluation."""
-    return EvaluationConfig(train_sources=recipe.sources_for("train"), **dict(recipe.evaluate))
+    """The recipe's evaluation; without a verifier, how likely the held-out answers are is measured besides."""
+    options = dict(recipe.evaluate)
+    if options["answer_perplexity"] is None:
+        options["answer_perplexity"] = recipe.verifier.type == "none"
+    return EvaluationConfig(train_sources=recipe.sources_for("train"), **options)
 
 
 def evaluation_report(stage: Stage) -> dg.AssetsDefinition:

@@ -125,6 +125,11 @@ def _gguf(made: Iterable[tuple[Stage, Artifact]]) -> dict[str, Any]:
         if here.name == "gguf_model":
             entry = artifact.manifest.files["model.gguf"]
             quant = artifact.manifest.config["target"]["quant"]
-            path = str(artifact.folder / "model.gguf")
-            return {"file": "model.gguf", "size_mb": entry.size / 1e6, "quant": quant, "path": path}
+            return {
+                "file": "model.gguf",
+                "size_mb": entry.size / 1e6,
+                "quant": quant,
+                "bits_per_weight": artifact.manifest.facts.get("bits_per_weight"),
+                "path": str(artifact.folder / "model.gguf"),
+            }
     return {}

@@ -75,7 +75,10 @@ def write_tasks(rows: Iterable[Mapping[str, Any]], verifier: VerifierConfig, fol
 
 
 def item_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of ``items.jsonl``: ``system`` and ``question`` in place of the messages, the rest as it is."""
+    """One line of ``items.jsonl``: ``system`` and ``question`` in place of the messages, the rest as it is.
+
+    ``reference`` is the whole answer that the row gives: its completion, or its answer where it has none.
+    """
     messages = list(row["prompt"])
     roles = [message["role"] for message in messages]
     if roles not in (["user"], ["system", "user"]):
@@ -85,6 +88,7 @@ def item_of(row: Mapping[str, Any]) -> dict[str, Any]:
     item = {name: row.get(name) for name in COLUMNS} | {"system": system, "question": messages[-1]["content"]}
     item["answer"] = item["answer"] or ""
     item["verification"] = item["verification"] or ""
+    item["reference"] = row.get("completion") or item["answer"]
     return item
 
 

@@ -33,7 +33,7 @@ from kt_resources.strict import Strict
 from kt_resources.tokenizing import load_tokenizer
 from kt_resources.verifiers import Verifier, VerifierConfig, build_verifier
 
-VERSION = "2"
+VERSION = "3"
 
 
 class BaseConfig(Strict):

@@ -70,7 +70,7 @@ class Gate(Strict):
 
     Attributes:
         metric: ``accuracy``, ``lenient_accuracy``, either with ``/<family>``, ``word_perplexity``,
-            ``token_perplexity``, ``general_ability`` or ``stops``.
+            ``token_perplexity``, ``answer_perplexity``, ``general_ability`` or ``stops``.
         model: a model of the line by its asset (``gguf_model``) or step (``grpo``).
         baseline: the model that ``min_gain`` compares with, or what needs no training: ``majority_answer`` (always
             the family's commonest answer), ``lenient_base`` (the base model's answers, leniently read),
@@ -126,6 +126,10 @@ class Evaluation(Strict):
     perplexity: Perplexity = Perplexity()
     few_shot: FewShot = FewShot()
     general_ability: bool = Field(default=True, description="ask the probe of general ability, 100 short sentences")
+    answer_perplexity: bool | None = Field(
+        default=None,
+        description="measure how likely the held-out answers are, by token; null: where no verifier scores answers",
+    )
     forgetting: Forgetting = Forgetting()
     bootstrap: Bootstrap = Bootstrap()
     gates: Annotated[tuple[Gate, ...], Field(max_length=100)] = ()

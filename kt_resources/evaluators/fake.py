@@ -34,6 +34,7 @@ class FakeEvaluator:
                 "few_shot": self._few_shot(spec, model),
                 "ability": self._ability(spec, model),
                 "general": self._general(spec, model),
+                "references": self._references(spec, model),
             }
             for model in spec.models
         ]
@@ -82,3 +83,9 @@ class FakeEvaluator:
             return None
         rise = math.log1p(self.forgot.get(model.asset, 0.0))
         return {"nll": [300.0 + 70 * rise, 330.0 + 70 * rise], "tokens": [100, 100], "words": [70, 70]}
+
+    def _references(self, spec: EvaluateSpec, model: EvaluatedModel) -> dict[str, list[float]] | None:
+        if not spec.config.answer_perplexity:
+            return None
+        wrong = 1 - self.accuracy.get(model.asset, 0.5)
+        return {"nll": [10 * wrong, 12 * wrong], "tokens": [5, 6]}

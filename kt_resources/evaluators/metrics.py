@@ -25,27 +25,34 @@ COLUMNS = {"accuracy": "score", "lenient_accuracy": "lenient_score", "stops": "s
 ABILITY = "general_ability"
 """The metric of the probe: the share of its items where the right words are the likeliest."""
 
+PERPLEXITIES = {
+    "word_perplexity": ("general", "words"),
+    "token_perplexity": ("general", "tokens"),
+    "answer_perplexity": ("references", "tokens"),
+}
+"""The metrics that are perplexities: of which columns of what was seen, and a what."""
+
 
 def model_metrics(seen: Mapping[str, Any], options: Bootstrap) -> dict[str, Metric]:
-    """``accuracy``, ``lenient_accuracy``, both by ``/<family>``, ``stops``; where asked, :data:`ABILITY`, perplexities.
+    """``accuracy``, ``lenient_accuracy``, both by ``/<family>``, ``stops``; as asked, :data:`ABILITY`, perplexities.
 
     ``accuracy`` is the mean score over all items, ``lenient_accuracy`` that of the same answers leniently read
     (:mod:`kt_resources.verifiers.lenient`); ``stops`` the share of answers that the model ended itself.
 
     Args:
-        seen: ``items`` and, where they were asked, ``ability`` (item id → score) and ``general`` (columns of passages).
+        seen: ``items`` and, where they were asked, ``ability`` (item id → score), ``general`` (columns of passages) and
+            ``references`` (columns of the items' own answers).
     """
-    items, general = seen["items"], seen.get("general")
+    items = seen["items"]
     families = sorted({item["family"] for item in items})
     names = ["accuracy", *(f"accuracy/{family}" for family in families), "lenient_accuracy"]
     names += [*(f"lenient_accuracy/{family}" for family in families), "stops"]
     metrics = {name: mean_interval(item_scores(items, name), options) for name in names}
     if seen.get("ability"):
         metrics[ABILITY] = mean_interval([score for _, score in sorted(seen["ability"].items())], options)
-    if general:
-        for unit in ("word", "token"):
-            counts = [int(count) for count in general[f"{unit}s"]]
-            metrics[f"{unit}_perplexity"] = perplexity_interval(general["nll"], counts, options)
+    for name, (place, unit) in PERPLEXITIES.items():
+        if text := seen.get(place):
+            metrics[name] = perplexity_interval(text["nll"], [int(count) for count in text[unit]], options)
     return metrics
 
 
@@ -98,7 +105,7 @@ class Gains:
         Raises:
             EvaluateError: one of the two was not evaluated.
         """
-        if metric.endswith("perplexity"):
+        if metric in PERPLEXITIES:
             return self._perplexities(perplexity_drop, metric, model, baseline)
         one = self._seen(metric, model)
         if metric == ABILITY:
@@ -116,8 +123,8 @@ class Gains:
         return self._perplexities(perplexity_ratio, metric, model, baseline)
 
     def _perplexities(self, compare: Any, metric: str, model: str, baseline: str) -> Metric:
-        unit = f"{metric.removesuffix('_perplexity')}s"
-        texts = [self._seen(metric, name)["general"] for name in (baseline, model)]
+        place, unit = PERPLEXITIES[metric]
+        texts = [self._seen(metric, name)[place] for name in (baseline, model)]
         return compare(*texts, unit, self.options)
 
     def _seen(self, metric: str, name: str) -> Mapping[str, Any]:

@@ -129,8 +129,9 @@ def shipped_facts(results: Mapping[str, Any], gains: Gains) -> dict[str, Any]:
     if {"merged_model", "gguf_model"} <= by_asset.keys():
         change = gains("accuracy", "gguf_model", "merged_model")
         row |= {"gguf_minus_merged": change.value, "gguf_minus_merged_low": change.low}
-    if "word_perplexity" in shipped["metrics"]:
-        row["perplexity_ratio_to_base"] = gains.ratio("word_perplexity", shipped["asset"], base["asset"]).value
+    for name, metric in (("perplexity", "word_perplexity"), ("answer_perplexity", "answer_perplexity")):
+        if metric in shipped["metrics"]:
+            row[f"{name}_ratio_to_base"] = gains.ratio(metric, shipped["asset"], base["asset"]).value
     if ABILITY in shipped["metrics"]:
         row["general_ability_change"] = gains(ABILITY, shipped["asset"], base["asset"]).value
     return row

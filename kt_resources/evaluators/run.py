@@ -39,14 +39,15 @@ def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
     return {**results["facts"], "timings": timings}
 
 
-ASKED = {"num_items", "max_new_tokens", "engine", "perplexity", "general_ability"}
+ASKED = {"num_items", "max_new_tokens", "engine", "perplexity", "general_ability", "answer_perplexity"}
 """The options that change what a model is asked."""
 
 SHARES = {
     "answers": (0.0, 0.5),
     "answers after examples": (0.5, 0.4),
-    "general ability": (0.9, 0.04),
-    "general text": (0.94, 0.05),
+    "held-out answers": (0.9, 0.02),
+    "general ability": (0.92, 0.03),
+    "general text": (0.95, 0.05),
 }
 """Kinds of work on one model: where each begins and how much of the whole it is."""
 
@@ -98,7 +99,7 @@ def examples_for(spec: EvaluateSpec, model: EvaluatedModel) -> Mapping[str, Sequ
 def evaluate_model(
     spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str], folder: Path, told: _Told
 ) -> dict[str, Any]:
-    """One model's scored ``items``, its ``general`` text columns and what it ``took`` (seconds, tokens).
+    """One model's scored ``items``, ``references`` and ``general`` text columns and what it ``took`` (seconds, tokens).
 
     Where there are examples for it, also ``few_shot``: the same items, asked after them.
     """
@@ -119,6 +120,8 @@ def evaluate_model(
         lm.on_progress = lambda done, total: told("answers after examples", done, total)
         few_shot = answer_items(lm, spec, tasks, examples) if examples else None
         answered = time.monotonic()
+        lm.on_progress = lambda done, total: told("held-out answers", done, total)
+        references = score_references(lm, spec, items)
         lm.on_progress = lambda done, total: told("general ability", done, total)
         ability = probe_ability(lm, spec)
         lm.on_progress = lambda done, total: told("general text", done, total)
@@ -129,7 +132,8 @@ def evaluate_model(
         "general_s": round(time.monotonic() - answered, 2),
         "answer_tokens": sum(item["num_tokens"] for item in [*items, *(few_shot or [])]),
     }
-    return {"items": items, "few_shot": few_shot, "ability": ability, "general": general, "took": took}
+    found = {"items": items, "few_shot": few_shot, "references": references, "ability": ability, "general": general}
+    return found | {"took": took}
 
 
 @contextlib.contextmanager
@@ -203,11 +207,27 @@ def item_of(lm: Any, task: str, sample: Mapping[str, Any], max_new_tokens: int) 
         "prompt": prompt,
         "completion": answer.text,
         "answer": doc["answer"],
+        "reference": doc["reference"],
         "score": float(sample["score"]),
         "lenient_score": float(sample["lenient_score"]),
         "stopped": answer.stopped,
         "num_tokens": answer.num_tokens,
     }
+
+
+def score_references(lm: Any, spec: EvaluateSpec, items: list[dict[str, Any]]) -> dict[str, list[float]] | None:
+    """Columns ``nll`` (nats), ``tokens`` of each item's reference answer after its prompt, in the order of ids.
+
+    None where it is not asked for, or of fewer than two items, which have no interval.
+    """
+    from lm_eval.api.instance import Instance
+
+    if not spec.config.answer_perplexity or len(items) < 2:
+        return None
+    pairs = [(item["prompt"], item["reference"]) for item in sorted(items, key=lambda item: (item["task"], item["id"]))]
+    requests = [Instance("loglikelihood", {}, pair, index) for index, pair in enumerate(pairs)]
+    nll = [-value for value, _ in lm.loglikelihood(requests)]
+    return {"nll": nll, "tokens": [len(lm.encode(head + tail)) - len(lm.encode(head)) for head, tail in pairs]}
 
 
 def probe_ability(lm: Any, spec: EvaluateSpec) -> dict[str, float] | None:

@@ -29,15 +29,19 @@ class TaughtOnly:
         return loss * (len(taught) / len(inputs["advantages"]) if self.loss_type in BY_COMPLETIONS else 1)
 
     def _taught(self: Any, inputs: dict[str, Any]) -> torch.Tensor | None:
-        """Numbers of the completions with an advantage, at least one; None where all of them count."""
+        """Numbers of the completions with an advantage, at least one; None where all of them count.
+
+        TRL gathers a figure of every completion: where another process has more of them, some without fill up.
+        """
         alone = self.beta == 0 and self.top_entropy_quantile == 1 and not self._entropy_bonus_enabled
         counted = self.loss_type in BY_COMPLETIONS + BY_ITEMS and not self.aux_loss_enabled
         pictures = any(name.startswith(("pixel", "image")) for name in inputs)
         if not (self.model.training and alone and counted) or pictures:
             return None
         advantages = inputs["advantages"]
-        taught = (advantages.reshape(len(advantages), -1) != 0).any(dim=1).nonzero().flatten()
-        return None if len(taught) == len(advantages) else taught if len(taught) else taught.new_zeros(1)
+        idle = (advantages.reshape(len(advantages), -1) == 0).all(dim=1)
+        most = max(1, int(self.accelerator.gather((~idle).sum().reshape(1)).max()))
+        return None if most == len(advantages) else idle.int().argsort(stable=True)[:most]
 
 
 def rows_of(inputs: dict[str, Any], numbers: torch.Tensor) -> dict[str, Any]:

@@ -443,6 +443,18 @@ def test_prompts_without_an_answer_to_compare_with(mine: Path, kt: Callable[...,
     assert "give it 'answer'" in message
 
 
+def test_a_training_that_cannot_fit(mine: Path, kt: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    recipe = (mine / "recipe.yaml").read_text()
+    too_much = "update: {type: lora}, optimization: {micro_batch_size: 1000000000}}\n  - "
+    (mine / "recipe.yaml").write_text(recipe.replace("update: {type: lora}}\n  - ", too_much, 1))
+    code, printed = kt("run", "mine", "--select", "sft_model")
+    message = told("a training that cannot fit", printed)
+    assert code == 1
+    assert "mine/sft_model" in message and "GB at its peak" in message and "these fit: micro_batch_size: " in message
+    assert not (tmp_path / "home" / "store" / "makings").exists()  # refused before anything is queued
+    TOLD["a training that cannot fit"] = re.sub(r"\d[\d.,]*", "…", re.sub(r"; .*? has ", "; the device has ", message))
+
+
 def test_a_line_that_is_right_is_not_refused(kt: Callable[..., tuple[int, str]]) -> None:
     code, printed = kt("validate", "mine")
     assert code == 0, printed
@@ -483,7 +495,7 @@ def test_a_mistake_at_the_beginning(mistake: str, mine: Path, kt: Callable[..., 
 
 
 def test_the_page_of_errors_is_true() -> None:
-    if len(TOLD) < len(RECIPES) + len(FILES) + len(SCORERS) + len(INIT) + 8:
+    if len(TOLD) < len(RECIPES) + len(FILES) + len(SCORERS) + len(INIT) + 9:
         pytest.skip("the page is compared where all of this folder's tests run in one process")
     lines = [f"| {name} | {message.replace('|', chr(92) + '|')} |" for name, message in TOLD.items()]
     table = "\n".join(["| what was done | what is said |", "|---|---|", *lines, ""])

@@ -1,6 +1,7 @@
 """Two processes on one CPU (gloo) train as one process does with the same total batch."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,3 +25,33 @@ def test_two_processes_train_as_one(make_spec: Any, run: Any, launch: Any, weigh
     facts = json.loads((one.out_dir / "facts.json").read_text())
     assert result["facts"]["final_eval_loss"] == pytest.approx(facts["final_eval_loss"], abs=1e-5)
     assert result["num_trained_rows"] == facts["num_trained_rows"] == 32
+
+
+@pytest.mark.slow
+def test_two_processes_draw_other_prompts_each_by_itself(make_spec: Any, launch: Any, tmp_path: Path) -> None:
+    """DAPO: what either process drew in place of groups of equal rewards is counted once, and among the rows trained.
+
+    The processes need not draw equally often, and their groups need not leave equally many completions to learn from.
+    """
+    import pyarrow.parquet as pq
+
+    scorer = "def score(completion, row):\n    return len(completion) % 2 if int(row['answer']) % 2 else 0.0\n"
+    (tmp_path / "rewards.py").write_text(scorer)
+    judge = {"type": "python", "path": f"{tmp_path / 'rewards.py'}:score", "answer_marker": None}
+    steps = {"max_steps": 3, "num_evals": 1, "micro_batch_size": 8}
+    spec = make_spec("two", "dapo", {"type": "lora"}, steps, verifier=judge)
+    process = launch(spec, processes=2)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    notes = [
+        [json.loads(line) for line in (spec.scratch_dir / f"drawn-{number}.jsonl").read_text().splitlines()]
+        for number in range(2)
+    ]
+    assert [[note["step"] for note in of_one] for of_one in notes] == [[1, 2, 3], [1, 2, 3]]
+    drawn = [note["ids"] for of_one in notes for note in of_one]
+    assert sum(map(len, drawn)) > 0 and drawn[:3] != drawn[3:]
+    result = json.loads((spec.out_dir / "run" / "result.json").read_text())
+    assert result["processes"] == 2
+    assert result["facts"]["redrawn_groups"] == sum(map(len, drawn))
+    trained = pq.read_table(spec.out_dir / "trained_rows.parquet").column("id").to_pylist()
+    assert {id_ for ids in drawn for id_ in ids} <= set(trained) and len(trained) == len(set(trained))

@@ -35,7 +35,7 @@ class ReportData:
         timings: rows ``asset, seconds, own_work_seconds`` and, if known, ``peak_memory_gb, tokens_per_second``.
         artifacts: rows ``asset, version, parents`` (assets), ``size_mb``.
         recipe: the recipe's text.
-        gguf: ``file, size_mb, quant`` and, if known, ``path``.
+        gguf: ``file, size_mb, quant`` and, if known, ``bits_per_weight`` and ``path``.
         made: when and where, one line for the foot of the page.
     """
 

@@ -77,20 +77,27 @@ def gain_panel(data: ReportData) -> Panel | None:
 
 def kept_panels(data: ReportData) -> list[Panel]:
     """What the models kept of what the base could: the probe of general ability, perplexity on general text."""
-    found = []
-    for name, title in (("general_ability", "General ability"), ("word_perplexity", "Perplexity a word, general text")):
-        models = [model for model in data.models if name in model["metrics"]]
-        if not models:
-            continue
-        metrics = [model["metrics"][name] for model in models]
-        top = 1.0 if name == "general_ability" else 1.05 * max(metric["high"] for metric in metrics)
-        mark = data.base["metrics"].get(name, {}).get("value")
-        scale = charts.Scale(0, top, mark)
-        rows = [_row(model["step"], model["metrics"][name], name, scale, model is data.shipped) for model in models]
-        ticks = _percent_ticks(0, top) if name == "general_ability" else ["0", figure(top / 2), figure(top)]
-        unit = "sentences" if name == "general_ability" else "words"
-        found.append(_panel(title, f"{metrics[0]['n']} {unit}", rows[:1], rows[1:], ticks))
-    return found
+    ability = _metric_panel(data, "general_ability", "General ability", "sentences")
+    return ability + _metric_panel(data, "word_perplexity", "Perplexity a word, general text", "words")
+
+
+def answer_panels(data: ReportData) -> list[Panel]:
+    """How likely the held-out answers are to each model, where that was measured: the lower, the likelier."""
+    return _metric_panel(data, "answer_perplexity", "Perplexity of the held-out answers, a token", "tokens")
+
+
+def _metric_panel(data: ReportData, name: str, title: str, unit: str) -> list[Panel]:
+    """The one panel of a metric, the base model's value marked; none where it was not measured."""
+    models = [model for model in data.models if name in model["metrics"]]
+    if not models:
+        return []
+    metrics = [model["metrics"][name] for model in models]
+    is_share = "perplexity" not in name
+    top = 1.0 if is_share else 1.05 * max(metric["high"] for metric in metrics)
+    scale = charts.Scale(0, top, data.base["metrics"].get(name, {}).get("value"))
+    rows = [_row(model["step"], model["metrics"][name], name, scale, model is data.shipped) for model in models]
+    ticks = _percent_ticks(0, top) if is_share else ["0", figure(top / 2), figure(top)]
+    return [_panel(title, f"{metrics[0]['n']} {unit}", rows[:1], rows[1:], ticks)]
 
 
 def _row(label: str, metric: Row, name: str, scale: charts.Scale, shipped: bool = False) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kt_assets.evaluate.report import lineage
 from kt_assets.evaluate.report.data import UNTRAINED, ReportData, Row
-from kt_assets.evaluate.report.panels import accuracy_panels, gain_panel, kept_panels, rival_rows
+from kt_assets.evaluate.report.panels import accuracy_panels, answer_panels, gain_panel, kept_panels, rival_rows
 from kt_assets.evaluate.report.training import training
 from kt_assets.evaluate.report.words import percent
 
@@ -19,7 +19,7 @@ def view(data: ReportData) -> dict[str, Any]:
     return {
         "data": data,
         "headline": headline(data),
-        "panels": accuracy_panels(data),
+        "panels": accuracy_panels(data) + answer_panels(data),
         "gains": gain_panel(data),
         "kept": kept_panels(data),
         "metric_names": metric_names(data.models),

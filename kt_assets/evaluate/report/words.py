@@ -30,6 +30,7 @@ METRICS = {
     "lenient_accuracy": "lenient",
     "general_ability": "ability",
     "word_perplexity": "perplexity",
+    "answer_perplexity": "perplexity of answers",
 }
 """Names of metrics as the head of a column."""
 

@@ -267,6 +267,15 @@ def test_without_a_verifier_its_stages_are_absent_with_the_reason() -> None:
     assert "sft_model" in line.stages
 
 
+def test_without_a_verifier_the_held_out_answers_likelihood_is_measured() -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["verifier"] = {"type": "none", "answer_marker": None}
+        values["datasets"]["training_mix"]["weights"] = {"divisors": 1.0}
+
+    asked = [line.stages["evaluation_report"].config.answer_perplexity for line in (tiny_line(), tiny_line(change))]
+    assert asked == [False, True]
+
+
 def test_the_report_shows_what_each_model_answered(made: tuple[Store, dg.ExecuteInProcessResult]) -> None:
     artifact = made[0].current("tiny/evaluation_report")
     assert artifact is not None

@@ -64,6 +64,11 @@ def test_a_prompt_without_system_message_has_an_empty_one():
     assert item_of(ROWS[2])["system"] == ""
 
 
+def test_the_reference_is_the_whole_answer_of_the_row():
+    assert item_of(ROWS[2])["reference"] == "Monday"
+    assert item_of({**ROWS[2], "completion": "The first day: Monday."})["reference"] == "The first day: Monday."
+
+
 def test_lm_eval_itself_runs_the_folder_and_the_verifier_scores(tmp_path, monkeypatch):
     import lm_eval
     from lm_eval.api.model import LM

@@ -69,7 +69,7 @@ def evaluated(spec: EvaluateSpec) -> dict:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, tiny_model_dir) -> EvaluateSpec:
-    spec = spec_for(tmp_path_factory.mktemp("evaluated"), tiny_model_dir)
+    spec = spec_for(tmp_path_factory.mktemp("evaluated"), tiny_model_dir, answer_perplexity=True)
     evaluated(spec)
     return spec
 
@@ -86,6 +86,35 @@ def test_a_random_model_is_near_the_perplexity_of_guessing(done):
     # About 1,000 tokens, all nearly equally likely.
     value = read_results(done.out_dir)["models"][0]["metrics"]["token_perplexity"]["value"]
     assert 600 < value < 1500
+
+
+def test_how_likely_the_held_out_answers_are_is_what_the_model_itself_says(done, tiny_model_dir):
+    import math
+
+    import pyarrow.parquet as pq
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32).eval()
+    rows = pq.read_table(done.out_dir / "samples.parquet", filters=[("model", "=", "sft_model")]).to_pylist()
+    nll, count = 0.0, 0
+    for row in rows:
+        head, tail = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (row["prompt"], row["answer"]))
+        with torch.no_grad():
+            log_probs = model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
+        nll -= sum(log_probs[len(head) + place - 1, token].item() for place, token in enumerate(tail))
+        count += len(tail)
+    found = read_results(done.out_dir)["models"][1]["metrics"]["answer_perplexity"]
+    # llama.cpp reads the checkpoint in half precision
+    assert (found["value"], found["n"]) == (pytest.approx(math.exp(nll / count), rel=0.02), count)
+    facts = json.loads((done.out_dir / "facts.json").read_text())
+    assert facts["answer_perplexity_ratio_to_base"] == pytest.approx(1.0)
+
+
+def test_answers_are_not_scored_where_nobody_asked(tiny_model_dir, tmp_path):
+    found = evaluated(spec_for(tmp_path, tiny_model_dir, num_items=1, general_ability=False))
+    assert "answer_perplexity" not in found["models"][0]["metrics"]
 
 
 def test_facts_say_that_all_were_asked_the_same(done):
@@ -153,7 +182,7 @@ def test_a_text_too_short_for_an_interval_is_refused(tiny_model_dir, tmp_path):
 
 
 def test_nothing_with_a_time_in_it_is_part_of_the_content(done, tiny_model_dir, tmp_path):
-    again = spec_for(tmp_path, tiny_model_dir)
+    again = spec_for(tmp_path, tiny_model_dir, answer_perplexity=True)
     evaluated(again)
     for name in ("results.json", "facts.json", "samples.parquet"):
         assert (again.out_dir / name).read_bytes() == (done.out_dir / name).read_bytes()
@@ -308,7 +337,7 @@ def test_choices_of_one_token_are_read_from_the_same_logits(tmp_path):
 
 
 def test_the_fake_writes_what_the_real_one_writes(tmp_path, done):
-    spec = spec_for(tmp_path, tmp_path / "no_model")
+    spec = spec_for(tmp_path, tmp_path / "no_model", answer_perplexity=True)
     fake = FakeEvaluator({"base_model": 0.0, "sft_model": 1.0})
     assert isinstance(fake, Evaluator)
     row = fake.evaluate(spec, Needs())

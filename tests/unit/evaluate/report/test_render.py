@@ -53,6 +53,12 @@ def sections(text: str) -> list[str]:
     return re.findall(r'<section id="(\w+)"', text)
 
 
+def test_a_mixed_gguf_says_how_many_bits_a_weight_takes():
+    assert "6.2 bits a weight" in render_report(made_up_report())
+    bare = {"file": "model.gguf", "size_mb": 100.3, "quant": "Q4_K_M"}
+    assert "bits a weight" not in render_report(made_up_report(gguf=bare))
+
+
 def test_every_section_is_there_and_every_tag_is_closed():
     text = render_report(made_up_report())
     page = Page(text)

@@ -5,7 +5,7 @@ import pytest
 from kt_assets.evaluate.report.charts import Scale, curve, interval, scale_top, thinned
 from kt_assets.evaluate.report.data import ReportData
 from kt_assets.evaluate.report.lineage import direct_parents, num_lanes, ordered, rails
-from kt_assets.evaluate.report.panels import accuracy_panels, gain_panel, kept_panels
+from kt_assets.evaluate.report.panels import accuracy_panels, answer_panels, gain_panel, kept_panels
 from kt_assets.evaluate.report.training import training
 from kt_assets.evaluate.report.view import alike, choose, costs, funnel, headline, sample_cards
 from kt_resources.errors import EvaluateError
@@ -182,6 +182,18 @@ def test_what_was_kept_has_the_base_as_its_upright():
     base, trained = panel["groups"]
     assert [row["text"] for row in (*base["rows"], *trained["rows"])] == ["80 %", "60 %"]
     assert 'class="mark" x1="80.00%"' in trained["rows"][0]["svg"]
+
+
+def test_how_likely_answers_are_stands_where_it_was_measured():
+    assert answer_panels(ReportData("l", CHAIN)) == []
+    rows = [
+        {**model, "metrics": {"answer_perplexity": measured(8.0 / (1 + place), 1, 9)}}
+        for place, model in enumerate(CHAIN)
+    ]
+    (panel,) = answer_panels(ReportData("l", rows))
+    base, trained = panel["groups"]
+    assert [row["text"] for row in (*base["rows"], *trained["rows"])][:2] == ["8", "4"]
+    assert panel["ticks"][-1] == "9.45"
 
 
 def test_a_step_shows_its_figures_before_and_after_and_its_paired_gain():
