@@ -1,7 +1,7 @@
 """What a cell is asked: by how much each objective must improve, and the options that a tiny training takes.
 
-The amounts were fixed before the cells were run, the rates and batches were not. An amount is far above what a figure
-moves when nothing is learned, and below what a sound training of :data:`STEPS` steps reaches.
+The amounts were fixed before the cells were run; rates, steps and batches were not. An amount is far above what a
+figure moves when nothing is learned, and below what a sound training of :data:`STEPS` steps reaches.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from typing import Any
 STEPS = 12
 LEARNING_RATE = 1e-2
 
-ONLINE_STEPS = 45
+ONLINE_STEPS = 90
+ONLINE_RATE = 0.5
 ONLINE: Mapping[str, Any] = MappingProxyType({"num_generations": 4, "max_completion_length": 6, "held_out_samples": 8})
 """What the online objectives take: held-out prompts are answered by sampling, as the policy is trained."""
 
@@ -24,12 +25,14 @@ class Aim:
     Attributes:
         steps: optimizer steps.
         batch: rows of a step; completions of the online objectives.
+        rate: what the update strategy's learning rate is multiplied with. At its whole rate a tiny policy falls silent.
     """
 
     amount: float
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = STEPS
     batch: int = 8
+    rate: float = 1.0
 
 
 AIMS: Mapping[str, Aim] = MappingProxyType(
@@ -41,15 +44,15 @@ AIMS: Mapping[str, Aim] = MappingProxyType(
         "ipo": Aim(2.0),
         "robust_dpo": Aim(0.05),
         "kto": Aim(0.05),
-        "orpo": Aim(0.5),
+        "orpo": Aim(0.5, steps=2 * STEPS),
         "cpo": Aim(0.5),
         "simpo": Aim(0.1),
-        "reward_model": Aim(0.3),
-        "rloo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
-        "grpo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
-        "grpo_length": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
-        "dapo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
-        "reinforce_pp": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32),
+        "reward_model": Aim(0.3, steps=2 * STEPS),
+        "rloo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32, rate=ONLINE_RATE),
+        "grpo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32, rate=ONLINE_RATE),
+        "grpo_length": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32, rate=ONLINE_RATE),
+        "dapo": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32, rate=ONLINE_RATE),
+        "reinforce_pp": Aim(0.2, ONLINE, steps=ONLINE_STEPS, batch=32, rate=ONLINE_RATE),
     }
 )
 """The amounts in the figure's own unit: held-out loss, or reward between 0 and 1."""
@@ -70,6 +73,8 @@ LEARNING_RATES: Mapping[str, float] = MappingProxyType(
 """Where an update strategy needs another rate than :data:`LEARNING_RATE`: rsLoRA scales by √r = 4 times as much, LoRA+
 teaches B at 16 times the rate; few trained numbers learn at high ones."""
 
-LONGER: Mapping[str, int] = MappingProxyType({"ia3": 4, "prompt_tuning": 3, "prefix_tuning": 3})
-"""How many times an objective's steps an update strategy takes: scales and soft prompts can do little in a random model
-of two layers, and need the time to do it."""
+LONGER: Mapping[str, int] = MappingProxyType(
+    {"vera": 2, "adalora": 2, "ia3": 4, "spectrum": 2, "prompt_tuning": 10, "prefix_tuning": 6}
+)
+"""How many times an objective's steps an update strategy takes: scales, shared or shrinking bases, half of the matrices and soft
+prompts can do little in a random model of two layers, and need the time to do it."""

@@ -107,7 +107,7 @@ def _spec(objective: str, update: str, prepared: Path, folder: Path) -> TrainSpe
             "micro_batch_size": aim.batch,
             "max_steps": aim.steps * LONGER.get(update, 1),
             "num_evals": 1,
-            "learning_rate": LEARNING_RATES.get(update, LEARNING_RATE),
+            "learning_rate": aim.rate * LEARNING_RATES.get(update, LEARNING_RATE),
         },
         "companions": dict.fromkeys(kind.companions, prepared / "teacher"),
         "sample_tokens": 6,

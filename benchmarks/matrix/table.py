@@ -9,7 +9,8 @@ HEAD = """# Every objective with every update strategy
 
 Made by `make matrix`. Each cell trains a random Llama of 0.2 M parameters for {steps} steps of 8 rows, in float32,
 at a learning rate of {rate} ({rates}), through the training program's own code; the online objectives start from
-that model after SFT, and train for {online} steps of 32 completions. Some strategies take more steps: {longer}.
+that model after SFT, and train for {online} steps of 32 completions at {share} of the rate. More steps take:
+{longer}.
 A cell counts where the held-out figure improved by the amount fixed for its objective, the saved model, loaded anew,
 gives the trained one's logits, and the merged model, where there is one, gives the adapter's, both within {tolerance}.
 The number is the gain: of held-out loss, of the share of pairs that a reward model orders rightly, or of the mean
@@ -30,8 +31,10 @@ def page(outcomes: Sequence[Outcome], objectives: Sequence[str], updates: Sequen
         shown = [_shown(outcome, notes) if outcome else "·" for outcome in row]
         rows.append(f"| {objective} | {AIMS[objective].amount:g} | " + " | ".join(shown) + " |")
     rates = ", ".join(f"{update}: {rate:g}" for update, rate in LEARNING_RATES.items())
-    longer = ", ".join(f"{update} {times} times as many" for update, times in LONGER.items())
-    numbers = {"steps": STEPS, "rate": LEARNING_RATE, "tolerance": TOLERANCE, "online": AIMS["grpo"].steps}
+    offline = {name: aim.steps // STEPS for name, aim in AIMS.items() if aim.steps > STEPS and aim.rate == 1}
+    longer = ", ".join(f"{name} {times} times as many" for name, times in {**offline, **LONGER}.items())
+    numbers = {"steps": STEPS, "rate": LEARNING_RATE, "tolerance": TOLERANCE}
+    numbers |= {"online": AIMS["grpo"].steps, "share": AIMS["grpo"].rate}
     notes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
     head = HEAD.format(rates=rates, longer=longer, **numbers)
     return head + "\n".join([*rows, "", *notes]).rstrip() + "\n"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from kt_resources.trainers.kinds import HEAD
 from kt_resources.trainers.updates.targets import TargetedUpdate, linear_layers, target_names
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ NORMAL_IQR = 1.349
 class Spectrum(TargetedUpdate):
     """The best matrices of each kind of layer; embeddings, norms and all other matrices stay as they are.
 
+    A reward model's head is trained besides: it begins at zero, and through zeros no gradient reaches a matrix.
+
     Attributes:
         fraction: of the matrices of each kind (``q_proj``, ``up_proj`` …) that is trained, one at least; the paper
             takes 0.25 and 0.5.
@@ -34,13 +37,15 @@ class Spectrum(TargetedUpdate):
     fraction: float = Field(default=0.5, gt=0, le=1)
 
     def prepare(self, model: "PreTrainedModel") -> None:
-        """Freeze all but the chosen matrices."""
+        """Freeze all but the chosen matrices, and the head of a reward model."""
         names = target_names(model, self.target_modules)
         paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
         ratios = {path: signal_to_noise(model.get_submodule(path).weight.detach().float()) for path in paths}
         model.requires_grad_(False)
         for path in highest_of_each_kind(ratios, self.fraction):
             model.get_submodule(path).weight.requires_grad_(True)
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(weight.requires_grad or name == HEAD)
 
 
 def signal_to_noise(weight: "torch.Tensor") -> float:

@@ -1,6 +1,7 @@
 """Spectrum: the ratio of known singular values, the choice of each kind, and that nothing else moves."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,3 +50,14 @@ def test_only_the_chosen_matrices_move(make_spec: Callable[..., TrainSpec], run:
         after = load_file(spec.out_dir / "model" / "model.safetensors")
         moved = [name.split(".")[-2] for name in before if not before[name].equal(after[name])]
         assert len(moved) == len(set(moved)) == kinds
+
+
+def test_a_reward_models_head_is_trained_too(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """It begins at zero: were it frozen, no gradient would reach any matrix, and nothing would be learned."""
+    from kt_resources.trainers.kinds import HEAD, load_model, write_reward_model
+
+    model = load_model(write_reward_model(tiny_model_dir, tmp_path / "reward"))
+    Spectrum().prepare(model)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert HEAD in trained and len(trained) == 8
+    assert "model.embed_tokens.weight" not in trained
