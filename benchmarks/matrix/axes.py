@@ -12,8 +12,8 @@ from typing import Any
 STEPS = 12
 LEARNING_RATE = 1e-2
 
-ONLINE_STEPS = 90
-ONLINE_RATE = 0.5
+ONLINE_STEPS = 120
+ONLINE_RATE = 0.25
 ONLINE: Mapping[str, Any] = MappingProxyType({"num_generations": 4, "max_completion_length": 6, "held_out_samples": 8})
 """What the online objectives take: held-out prompts are answered by sampling, as the policy is trained."""
 
