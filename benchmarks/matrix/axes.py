@@ -76,5 +76,5 @@ teaches B at 16 times the rate; few trained numbers learn at high ones."""
 LONGER: Mapping[str, int] = MappingProxyType(
     {"vera": 2, "adalora": 2, "ia3": 4, "spectrum": 2, "prompt_tuning": 10, "prefix_tuning": 6}
 )
-"""How many times an objective's steps an update strategy takes: scales, shared or shrinking bases, half of the matrices and soft
-prompts can do little in a random model of two layers, and need the time to do it."""
+"""How many times an objective's steps an update strategy takes: scales, shared or shrinking bases, half of the matrices
+and soft prompts can do little in a random model of two layers, and need the time to do it."""
