@@ -41,11 +41,9 @@ class Spectrum(TargetedUpdate):
         names = target_names(model, self.target_modules)
         paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
         ratios = {path: signal_to_noise(model.get_submodule(path).weight.detach().float()) for path in paths}
-        model.requires_grad_(False)
-        for path in highest_of_each_kind(ratios, self.fraction):
-            model.get_submodule(path).weight.requires_grad_(True)
+        chosen = {f"{path}.weight" for path in highest_of_each_kind(ratios, self.fraction)} | {HEAD}
         for name, weight in model.named_parameters():
-            weight.requires_grad_(weight.requires_grad or name == HEAD)
+            weight.requires_grad_(name in chosen)
 
 
 def signal_to_noise(weight: "torch.Tensor") -> float:
