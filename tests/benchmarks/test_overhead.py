@@ -12,14 +12,16 @@ some line of the program
 import time:       100 |       500000 | trl
 """
 
+MACHINE = {"cpu": "a CPU", "cores": 2, "load_15_min": 0.5}
+STAGES = [StageTime("mix", 2.0, 0.0, 0.0), StageTime("sft_model", 60.0, 55.0, 5.0)]
+
 
 def test_imports_are_those_that_no_other_import_asked_for() -> None:
     assert import_seconds(LOG) == 2.0  # torch with what it brings 1.5 s, trl 0.5 s
 
 
 def test_orchestration_is_all_but_the_programs_own_work() -> None:
-    stages = [StageTime("mix", 2.0, 0.0, 0.0), StageTime("sft_model", 60.0, 55.0, 5.0)]
-    told = shares(stages, wall_s=100.0, plain={"sft_model": 40.0})
+    told = shares(STAGES, wall_s=100.0, plain={"sft_model": 40.0})
     assert told["own_work_s"] == 50.0  # 55 s in the program, 5 of them imports
     assert told["around_in_stages_s"] == 7.0  # 62 s of stages less 50 and 5
     assert told["outside_stages_s"] == 38.0
@@ -28,13 +30,22 @@ def test_orchestration_is_all_but_the_programs_own_work() -> None:
 
 
 def test_the_page_sets_each_stage_beside_the_scripts() -> None:
-    stages = [StageTime("mix", 2.0, 0.0, 0.0), StageTime("sft_model", 60.0, 55.0, 5.0)]
-    machine = {"cpu": "a CPU", "cores": 2, "load_15_min": 0.5}
-    told = shares(stages, 100.0, {"imports": 8.0, "sft_model": 40.0})
-    text = page(told | {"line": "short", "machine": machine, "date": "2026-01-01"})
+    told = shares(STAGES, 100.0, {"imports": 8.0, "sft_model": 40.0})
+    text = page([told | {"line": "short", "machine": MACHINE, "date": "2026-01-01"}])
     assert "| sft_model | 60.0 | 50.0 | 5.0 | 5.0 | 40.0 |" in text
     assert "| (imports) | | | | | 8.0 |" in text
-    assert "**50 s, 50.0%**" in text
+    assert "**50 s, 50.0%**" in text and "2.08 times" in text
+
+
+def test_a_line_without_a_script_has_no_ratio() -> None:
+    common = {"machine": MACHINE, "date": "2026-01-01"}
+    with_script = shares(STAGES, 100.0, {"sft_model": 40.0}) | {"line": "short"} | common
+    alone = shares(STAGES, 1000.0, {}) | {"line": "arithmetic"} | common
+    text = page([with_script, alone])
+    section = text[text.index("## The line `arithmetic` taken apart") :]
+    assert "| sft_model | 60.0 | 50.0 | 5.0 | 5.0 |\n" in section
+    assert "**950 s, 95.0%**" in section and "times" not in section
+    assert "make bench-overhead BENCH_ARGS=--full" in text
 
 
 def test_the_short_line_is_a_recipe() -> None:
