@@ -2,7 +2,7 @@
 
 Writes ``<work>/overhead/<line>.json`` and ``docs/overhead.md``. The line is a short one (about six minutes in all on
 two idle cores); ``--full`` runs the default line besides (about 20 minutes), without a plain script of it: the script
-answers one prompt after another and would take more than an hour.
+answers one prompt after another and would take more than an hour. What an earlier run measured is kept.
 """
 
 import argparse
@@ -30,34 +30,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where the run and its results lie")
     parser.add_argument("--full", action="store_true", help="the default line besides the short one")
+    parser.add_argument("--again", action="store_true", help="forget what an earlier run measured")
     options = parser.parse_args()
     folder = options.work.resolve() / "overhead"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    results = [measure("short", folder, with_script=True)]
-    PAGE.write_text(page(results))
+    if options.again:
+        shutil.rmtree(folder, ignore_errors=True)
+    results = [_measured("short", folder, with_script=True)]
     if options.full:
-        results.append(measure("arithmetic", folder, with_script=False))
-        PAGE.write_text(page(results))
+        results.append(_measured("arithmetic", folder, with_script=False))
+    PAGE.write_text(page(results))
     print(PAGE.read_text())
+
+
+def _measured(line: str, folder: Path, *, with_script: bool) -> dict[str, Any]:
+    """What was measured of the line: as an earlier run kept it, or now, from empty folders."""
+    kept = folder / f"{line}.json"
+    if not kept.is_file():
+        shutil.rmtree(folder / line, ignore_errors=True)
+        (folder / line).mkdir(parents=True)
+        kept.write_text(json.dumps(measure(line, folder / line, with_script=with_script), indent=2) + "\n")
+    return json.loads(kept.read_text())
 
 
 def measure(line: str, folder: Path, *, with_script: bool) -> dict[str, Any]:
     """Seconds of ``kt run`` and of the plain script, and what lies around the programs' own work."""
     from kt_resources.store.store import Store
 
-    home = folder / line
+    home = folder / "home"
     common = os.environ | {"KT_HOME": str(home), "KT_RECIPES": str(RECIPES), "HF_HUB_OFFLINE": "1"}
     kt = Path(sys.executable).with_name("kt")
     started = time.monotonic()
     profiled = common | {"PYTHONPROFILEIMPORTTIME": "1"}
-    _run([str(kt), "run", line, "--json"], profiled, folder / f"{line}.txt")
+    _run([str(kt), "run", line, "--json"], profiled, folder / "pipeline.txt")
     wall_s = time.monotonic() - started
     seconds = _script_seconds(line, home, folder / "plain", common) if with_script else {}
     told = shares(stage_times(Store(home / "store"), line), wall_s, seconds)
-    result = told | {"line": line, "machine": machine(), "date": time.strftime("%Y-%m-%d")}
-    (folder / f"{line}.json").write_text(json.dumps(result, indent=2) + "\n")
-    return result
+    return told | {"line": line, "machine": machine(), "date": time.strftime("%Y-%m-%d")}
 
 
 def _script_seconds(line: str, home: Path, out: Path, environment: dict[str, str]) -> dict[str, float]:

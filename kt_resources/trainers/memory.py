@@ -111,8 +111,6 @@ _SPECIAL: dict[str, Callable[[Any, ModelShape], UpdateMemory]] = {
     "ia3": _ia3,
     "prompt_tuning": _soft_prompt,
     "prefix_tuning": _soft_prompt,
-    "prompt": _soft_prompt,
-    "prefix": _soft_prompt,
     "galore": _galore,
     "spectrum": _spectrum,
 }
