@@ -1,5 +1,6 @@
 """One cell: train, look at the figure, reload, compare the merged model with the adapter."""
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +9,21 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, LONGER
+from benchmarks.matrix.pretraining import pretrain, trained
 from kt_resources.compute.program import Progress
 from kt_resources.errors import KtError
 from kt_resources.trainers.objectives import OBJECTIVES
 from kt_resources.trainers.spec import TrainSpec
-from kt_resources.trainers.tiny import make_tiny_model
 from kt_resources.trainers.tiny_rows import sums, write_labels, write_pairs, write_prompts, write_tokenized
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between the trained model and the saved one, and between adapter and merged model."""
 
-SCORER = "def score(completion, row):\n    return float(completion[-1:] in tuple('0123'))\n"
-"""The reward of the online objectives: whatever is asked, end with a digit below 4."""
+NUM_ROWS = 320
+"""Rows to learn from: as many as the steps of most objectives read once."""
 
-FORMAT_STEPS = 60
+SCORER = "def score(completion, row):\n    return float(completion[-1:].isdigit())\n"
+"""The reward of the online objectives: whatever is asked, end with a digit, as some of the ways to answer do."""
 
 Status = Literal["learned", "learned too little", "differs when reloaded", "differs when merged", "refused", "failed"]
 
@@ -50,26 +52,17 @@ class Outcome:
 
 
 def prepare(folder: Path) -> None:
-    """The tiny model and rows of every kind, once for all cells."""
-    make_tiny_model(folder / "model")
-    for split, rows in {"train": sums(96), "validation": sums(16, start=200)}.items():
-        write_tokenized(rows, folder / "model", folder / "tokenized" / f"{split}.parquet")
+    """The pretrained model, a teacher and rows of every kind, once for all cells."""
+    model = pretrain(folder / "pretraining")
+    for split, rows in {"train": sums(NUM_ROWS), "validation": sums(16, start=900)}.items():
+        write_tokenized(rows, model, folder / "tokenized" / f"{split}.parquet")
         write_pairs(rows, folder / "preference_pairs" / f"{split}.parquet")
         write_labels(rows, folder / "labels" / f"{split}.parquet")
         write_prompts(rows, folder / "prompts" / f"{split}.parquet")
     (folder / "rewards.py").write_text(SCORER)
-    make_tiny_model(folder / "teacher", seed=1)
-    _teach_the_format(folder)
-
-
-def _teach_the_format(prepared: Path) -> None:
-    """``taught``: the tiny model after SFT on all weights. Online objectives start here: noise earns no reward."""
-    from kt_resources.trainers.training import train
-
-    spec = _spec("sft", "full", prepared, prepared / "taught")
-    spec = spec.model_copy(update={"optimization": spec.optimization.model_copy(update={"max_steps": FORMAT_STEPS})})
-    spec.out_dir.mkdir(parents=True)
-    train(spec, Progress(spec.out_dir))
+    shutil.copytree(model, folder / "model")
+    trained(_spec("sft", "full", folder, folder / "teaching"))
+    shutil.copytree(folder / "teaching" / "out" / "model", folder / "teacher")
 
 
 def try_cell(objective: str, update: str, prepared: Path, folder: Path) -> Outcome:
@@ -98,7 +91,7 @@ def _spec(objective: str, update: str, prepared: Path, folder: Path) -> TrainSpe
     fields: dict[str, Any] = {
         "out_dir": folder / "out",
         "scratch_dir": folder / "scratch",
-        "model_dir": prepared / ("taught/out/model" if kind.rows == "prompts" else "model"),
+        "model_dir": prepared / "model",
         "train_file": prepared / kind.rows / "train.parquet",
         "validation_file": prepared / kind.rows / "validation.parquet",
         "objective": {"type": objective, **aim.options},

@@ -80,9 +80,9 @@ def _hub_shape(source: HubModel) -> ModelShape:
 
 def gguf_shape(file: Path) -> ModelShape:
     """The shape that a GGUF's header tells; its weights become a float32 checkpoint."""
-    from gguf import GGUFReader
+    from kt_resources.bases.gguf_file import GgufFile
 
-    reader = GGUFReader(file)
+    reader = GgufFile(file)
     fields: dict[str, Any] = {name: field.contents() for name, field in reader.fields.items() if len(field.data) == 1}
     family = fields["general.architecture"]
     found = {ours: int(fields[f"{family}.{theirs}"]) for ours, theirs in GGUF_KEYS.items()}

@@ -66,10 +66,11 @@ def restore_digit_split(tokenizer: Any, gguf_file: Path) -> None:
     transformers reads vocabulary and merges from a GGUF but not the pre-tokenizer that ``tokenizer.ggml.pre`` names;
     SmolLM's (``smollm``) cuts every digit off by itself before the byte-level split.
     """
-    import gguf
     from tokenizers import pre_tokenizers
 
-    named = gguf.GGUFReader(gguf_file).get_field("tokenizer.ggml.pre")
+    from kt_resources.bases.gguf_file import GgufFile
+
+    named = GgufFile(gguf_file).get_field("tokenizer.ggml.pre")
     if named is None or named.contents() != "smollm":
         return
     digits = pre_tokenizers.Digits(individual_digits=True)

@@ -1,7 +1,7 @@
 """Where the bytes of a base model lie: each kind of source becomes a folder and, for GGUF, a file in it."""
 
 import json
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from kt_resources.errors import RecipeError
@@ -48,20 +48,20 @@ def _folder_template(folder: Path) -> bool:
 
 
 def _gguf_template(file: Path) -> bool:
-    import gguf
+    from kt_resources.bases.gguf_file import GgufFile
 
     try:
-        return gguf.GGUFReader(file).get_field("tokenizer.chat_template") is not None
+        return GgufFile(file).get_field("tokenizer.chat_template") is not None
     except (ValueError, IndexError) as error:
         raise RecipeError(f"is no whole GGUF file: {error}", where=str(file), mend="get the file again") from error
 
 
 def _in_package(source: PackageModel) -> tuple[Path, str]:
-    try:
-        root = Path(str(resources.files(source.package)))
-    except ModuleNotFoundError as error:
+    spec = find_spec(source.package)  # imports nothing: such packages import a whole application
+    if spec is None or not spec.submodule_search_locations:
         mend = f"pip install {source.package.replace('_', '-')}"
-        raise RecipeError(f"no package {source.package}", where="base_model.package", mend=mend) from error
+        raise RecipeError(f"no package {source.package}", where="base_model.package", mend=mend)
+    root = Path(next(iter(spec.submodule_search_locations)))
     found = sorted(root.rglob(source.file))
     if not found:
         there = ", ".join(sorted(path.name for path in root.rglob("*.gguf"))) or "no GGUF file"

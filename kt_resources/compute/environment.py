@@ -34,6 +34,11 @@ def be_quiet(environment: MutableMapping[str, str] | None = None) -> None:
         target.setdefault(name, value)
 
 
+def leave_out(module: str) -> None:
+    """Let this process's libraries find ``module`` not installed: what they would import for nothing takes time."""
+    sys.modules[module] = None  # type: ignore[assignment]
+
+
 def command(module: str, spec_file: Path, needs: Needs, lease: Lease) -> list[str]:
     """``python -m module --spec file``, through ``accelerate launch`` where there is more than one device."""
     program = ["-m", module, "--spec", str(spec_file)]

@@ -7,9 +7,9 @@ from typing import Any
 
 def file_facts(file: Path) -> dict[str, Any]:
     """Size, bits a weight, and how many tensors are of which type (``F32:61 Q5_0:180 Q8_0:31``)."""
-    import gguf
+    from kt_resources.bases.gguf_file import GgufFile
 
-    tensors = gguf.GGUFReader(file).tensors
+    tensors = GgufFile(file).tensors
     num_weights = sum(int(tensor.n_elements) for tensor in tensors)
     types = Counter(tensor.tensor_type.name for tensor in tensors)
     return {

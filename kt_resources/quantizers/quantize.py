@@ -77,8 +77,10 @@ def refuse_types_that_do_not_fit(source: Path, target: GgufTarget) -> None:
     """
     import gguf
 
+    from kt_resources.bases.gguf_file import GgufFile
+
     asked = _types_asked(target)
-    columns = {tensor.name: int(tensor.shape[0]) for tensor in gguf.GGUFReader(source).tensors} if asked else {}
+    columns = {tensor.name: int(tensor.shape[0]) for tensor in GgufFile(source).tensors} if asked else {}
     for option, pattern, kind in asked:
         names = [name for name in columns if re.search(pattern, name) and name.endswith(".weight")]
         if option == "output_tensor_type" and not names:

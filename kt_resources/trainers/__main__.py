@@ -2,8 +2,9 @@
 
 import os
 import warnings
+from typing import Any
 
-from kt_resources.compute.environment import be_quiet
+from kt_resources.compute.environment import be_quiet, leave_out
 
 # Read by the libraries as they are imported: no telemetry, no look-ups, no thread that outlives a fork.
 be_quiet()
@@ -16,9 +17,18 @@ for name, value in {
     os.environ.setdefault(name, value)
 warnings.filterwarnings("ignore", category=FutureWarning)
 
-from kt_resources.compute.program import run_program  # noqa: E402
+from kt_resources.compute.program import Progress, run_program  # noqa: E402
 from kt_resources.trainers.spec import TrainSpec  # noqa: E402
 from kt_resources.trainers.training import train  # noqa: E402
+from kt_resources.trainers.updates.qlora import QuantizedLora  # noqa: E402
+
+
+def main(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
+    """Train; without bitsandbytes, which PEFT would import, where no weight is held in 4 bits."""
+    if not isinstance(spec.update, QuantizedLora):
+        leave_out("bitsandbytes")
+    return train(spec, progress)
+
 
 if __name__ == "__main__":
-    run_program(TrainSpec, train)
+    run_program(TrainSpec, main)

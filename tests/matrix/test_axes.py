@@ -1,7 +1,4 @@
-"""Each value of both axes at least once: every objective, and every update strategy with SFT.
-
-Offline objectives train LoRA; on so small a model the online ones learn reliably only with all weights.
-"""
+"""Each value of both axes at least once: every objective with LoRA, and every update strategy with SFT."""
 
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from kt_resources.trainers.objectives import OBJECTIVES
 from kt_resources.trainers.updates import UPDATES
 
 CELLS = [
-    *((name, "full" if objective.rows == "prompts" else "lora") for name, objective in OBJECTIVES.items()),
+    *((objective, "lora") for objective in OBJECTIVES),
     *(("sft", update) for update in UPDATES),
 ]
 
@@ -31,11 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("objective", "update"), dict.fromkeys(CELLS))
 def test_a_cell_learns_reloads_and_merges(objective: str, update: str, prepared: Path, tmp_path: Path) -> None:
-    """A soft prompt steers what a model knows, and a random one knows nothing: it must learn, if not by the amount."""
     outcome = try_cell(objective, update, prepared, tmp_path / "cell")
-    if outcome.status == "learned too little" and not UPDATES[update].mergeable:
-        assert outcome.final < outcome.start, outcome
-        return
     assert outcome.status in ("learned", "refused"), outcome
     assert outcome.status == "learned" or outcome.reason
 

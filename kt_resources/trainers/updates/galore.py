@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from kt_resources.trainers.updates.base import OptimizerClass
-from kt_resources.trainers.updates.targets import TargetedUpdate, linear_layers, target_names
+from kt_resources.trainers.updates.targets import TargetedUpdate
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +43,7 @@ class Galore(TargetedUpdate):
 
         from kt_resources.trainers.projected import MasterProjectedAdamW, ProjectedAdamW
 
-        names = target_names(model, self.target_modules)
-        paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
-        chosen = {f"{path}.weight" for path in paths}
+        chosen = set(self.target_weights(model))
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
             {"params": [p for name, p in trained if name in chosen], "rank": self.r},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from kt_resources.trainers.kinds import HEAD
-from kt_resources.trainers.updates.targets import TargetedUpdate, linear_layers, target_names
+from kt_resources.trainers.updates.targets import TargetedUpdate
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,9 @@ class Spectrum(TargetedUpdate):
 
     def prepare(self, model: "PreTrainedModel") -> None:
         """Freeze all but the chosen matrices, and the head of a reward model."""
-        names = target_names(model, self.target_modules)
-        paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
-        ratios = {path: signal_to_noise(model.get_submodule(path).weight.detach().float()) for path in paths}
-        chosen = {f"{path}.weight" for path in highest_of_each_kind(ratios, self.fraction)} | {HEAD}
+        names = self.target_weights(model)
+        ratios = {name: signal_to_noise(model.get_parameter(name).detach().float()) for name in names}
+        chosen = {*highest_of_each_kind(ratios, self.fraction), HEAD}
         for name, weight in model.named_parameters():
             weight.requires_grad_(name in chosen)
 
@@ -64,13 +63,14 @@ def spectrum_ratio(values: "torch.Tensor", beta: float) -> float:
 
 
 def highest_of_each_kind(ratios: Mapping[str, float], fraction: float) -> Iterable[str]:
-    """The paths of the highest ratios among those that end with the same name.
+    """The weights of the highest ratios among those of layers that end with the same name.
 
-    >>> sorted(highest_of_each_kind({"0.up": 1.0, "1.up": 3.0, "0.down": 2.0, "1.down": 1.5}, 0.5))
-    ['0.down', '1.up']
+    >>> ratios = {"0.up.weight": 1.0, "1.up.weight": 3.0, "0.down.weight": 2.0, "1.down.weight": 1.5}
+    >>> sorted(highest_of_each_kind(ratios, 0.5))
+    ['0.down.weight', '1.up.weight']
     """
     kinds: dict[str, list[str]] = {}
-    for path in ratios:
-        kinds.setdefault(path.rpartition(".")[2], []).append(path)
-    for paths in kinds.values():
-        yield from sorted(paths, key=lambda path: -ratios[path])[: max(1, int(fraction * len(paths)))]
+    for name in ratios:
+        kinds.setdefault(name.split(".")[-2], []).append(name)
+    for names in kinds.values():
+        yield from sorted(names, key=lambda name: -ratios[name])[: max(1, int(fraction * len(names)))]

@@ -36,6 +36,12 @@ class TargetedUpdate(UpdateStrategy):
         """The names of the layers in ``model``, as PEFT takes them."""
         return target_names(model, self.target_modules)
 
+    def target_weights(self, model: "PreTrainedModel") -> list[str]:
+        """The full names of those layers' weights."""
+        names = self.targets(model)
+        paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
+        return [f"{path}.weight" for path in paths]
+
 
 def target_names(model: "PreTrainedModel", targets: TargetModules) -> list[str]:
     """The names of ``targets`` in ``model``, shortest first to tell them apart.

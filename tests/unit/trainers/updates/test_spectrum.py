@@ -32,8 +32,8 @@ def test_signal_above_noise_is_seen() -> None:
 
 
 def test_one_of_each_kind_at_least() -> None:
-    ratios = {"0.q": 1.0, "1.q": 2.0, "2.q": 3.0, "0.v": 5.0}
-    assert set(highest_of_each_kind(ratios, 0.34)) == {"2.q", "0.v"}
+    ratios = {"0.q.weight": 1.0, "1.q.weight": 2.0, "2.q.weight": 3.0, "0.v.weight": 5.0}
+    assert set(highest_of_each_kind(ratios, 0.34)) == {"2.q.weight", "0.v.weight"}
     assert set(highest_of_each_kind(ratios, 1.0)) == set(ratios)
 
 
