@@ -7,10 +7,12 @@ from benchmarks.matrix.cell import TOLERANCE, Outcome
 
 HEAD = """# Every objective with every update strategy
 
-Made by `make matrix`. Each cell adapts a Llama of 0.2 M parameters, pretrained for some seconds to answer sums in several
-ways (`benchmarks/matrix/pretraining.py`: the head of a random model, which adapters leave alone, could not express an
-answer), through the training program's own code, in float32: {steps} steps of 8 rows at a learning rate of {rate}
-({rates}); online objectives {online} steps of 32 completions at {share} of the rate. More steps take: {longer}.
+Made by `make matrix`. Each cell adapts a Llama of 0.2 M parameters, pretrained for some seconds to answer sums in
+several ways (`benchmarks/matrix/pretraining.py`: the head of a random model, which adapters leave alone, could not
+express an answer), through the training program's own code, in float32: {steps} steps of 8 rows at a learning rate of
+{rate} ({rates}); online objectives {online} steps of 32 completions at {share} of the rate. More steps take:
+{longer}.
+
 A cell counts where the held-out figure improved by the amount fixed for its objective, the saved model, loaded anew,
 gives the trained one's logits, and the merged model, where there is one, gives the adapter's, both within {tolerance}.
 The number is the gain: of held-out loss, of the share of pairs that a reward model orders rightly, or of the mean
