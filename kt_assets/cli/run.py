@@ -1,8 +1,5 @@
 """``kt run``: what is stale of a line is made, with a live view, and a table at the end."""
 
-import contextlib
-import importlib
-import threading
 import time
 from collections.abc import Sequence
 
@@ -53,7 +50,6 @@ def run_command(name: str | None, select: Sequence[str] | None, allow_oversize: 
         )
     from kt_assets.definitions import defs
 
-    threading.Thread(target=_import_ahead, daemon=True).start()
     run_id, started = new_run_id(), time.monotonic()
     with (
         alone(home.root / "runs" / f"{line.name}.lock", line.name, "is running this line already"),
@@ -63,13 +59,6 @@ def run_command(name: str | None, select: Sequence[str] | None, allow_oversize: 
         outcome = run_stages(line, list(stale), defs, instance, run_id, _options(line, list(stale), allow_oversize))
     _tell(console, line, outcome)
     return _end(line, store, all_stale, outcome, time.monotonic() - started, as_json)
-
-
-def _import_ahead() -> None:
-    """What stages and checks import inside this process, while its first program works: some five seconds."""
-    for module in ("great_expectations", "pandas", "reasoning_gym", "datasketch"):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
 
 
 def _options(line: Line, names: Sequence[str], allow_oversize: bool) -> RunConfig:
