@@ -16,7 +16,7 @@ FILE_ALONE = ("TokenizersBackend", "PreTrainedTokenizerFast")
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer in ``folder``, chat template included, as ``AutoTokenizer`` gives it.
 
-    Where the class allows it, without ``AutoTokenizer``: that imports torch into Dagster's own process, for two seconds.
+    Where the class allows it, without ``AutoTokenizer``: that imports torch, which takes two seconds.
     """
     import transformers
 
