@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, LONGER, STEPS
+from benchmarks.matrix.axes import AIMS, LEARNING_RATE, LEARNING_RATES, LONGER, SAMPLED, STEPS
 from benchmarks.matrix.cell import TOLERANCE, Outcome
 
 HEAD = """# Every objective with every update strategy
@@ -32,10 +32,9 @@ def page(outcomes: Sequence[Outcome], objectives: Sequence[str], updates: Sequen
         shown = [_shown(outcome, notes) if outcome else "·" for outcome in row]
         rows.append(f"| {objective} | {AIMS[objective].amount:g} | " + " | ".join(shown) + " |")
     rates = ", ".join(f"{update}: {rate:g}" for update, rate in LEARNING_RATES.items())
-    offline = {name: aim.steps // STEPS for name, aim in AIMS.items() if aim.steps > STEPS and aim.rate == 1}
-    longer = ", ".join(f"{name} {times} times as many" for name, times in {**offline, **LONGER}.items())
+    longer = ", ".join(f"{update} {times} times as many" for update, times in LONGER.items())
     numbers = {"steps": STEPS, "rate": LEARNING_RATE, "tolerance": TOLERANCE}
-    numbers |= {"online": AIMS["grpo"].steps, "share": AIMS["grpo"].rate}
+    numbers |= {"online": SAMPLED.steps, "share": SAMPLED.rate}
     notes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
     head = HEAD.format(rates=rates, longer=longer, **numbers)
     return head + "\n".join([*rows, "", *notes]).rstrip() + "\n"
