@@ -1,6 +1,8 @@
 """``python -m benchmarks.claims``: run the cells that have not run, and write ``docs/claims.md``.
 
-All cells take several hours on two cores; an interrupted run goes on. ``--page`` writes the page from what there is.
+All cells take several hours on two cores; an interrupted run goes on, on another machine with ``--go-on`` from
+``docs/claims.json``. ``--page`` writes the page from what there is.
+Two runs at once need seeds of their own, and a thread each: ``OMP_NUM_THREADS=1 python -m benchmarks.claims --seed 0``.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from kt_resources.errors import KtError
 from kt_resources.trainers.updates import UPDATES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
+FIGURES = PAGE.with_suffix(".json")
+"""The figures behind the page, cell by cell and seed by seed."""
 
 
 def main() -> None:
@@ -27,9 +31,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, choices=SEEDS, action="append", help="only this seed")
     parser.add_argument("--steps", type=int, default=STEPS, help="fewer steps, to try the cells")
     parser.add_argument("--page", action="store_true", help="run nothing, write the page")
+    parser.add_argument(
+        "--go-on", action="store_true", help=f"take what {FIGURES.name} has as run, and go on from there"
+    )
     options = parser.parse_args()
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     work = options.work.resolve() / "claims"
+    if options.go_on:
+        _take(work)
     if not options.page:
         base = base_checkpoint(options.work.resolve())
         for seed in options.seed or SEEDS:
@@ -42,7 +51,21 @@ def main() -> None:
                 _run(cell.name, seed, work, base, options.steps)
     found = [_found(work, seed) for seed in SEEDS]
     PAGE.write_text(page(found))
+    by_cell = {
+        cell.name: {seed: found[seed][cell.name] for seed in SEEDS if cell.name in found[seed]} for cell in CELLS
+    }
+    FIGURES.write_text(json.dumps({name: seeds for name, seeds in by_cell.items() if seeds}, indent=1) + "\n")
     print(f"{PAGE}: {sum(map(len, found))} of {len(CELLS) * len(SEEDS)} cells")
+
+
+def _take(work: Path) -> None:
+    """Lay the page's own figures where cells that ran here would have left theirs."""
+    for name, seeds in json.loads(FIGURES.read_text()).items():
+        for seed, result in seeds.items():
+            file = result_file(work, name, seed)
+            if not file.is_file():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _run(name: str, seed: int, work: Path, base: Path, steps: int) -> None:

@@ -44,12 +44,15 @@ def _by_update(kind: str) -> Cell:
 
 
 CELLS: tuple[Cell, ...] = (
-    *map(_by_update, ("full", "lora", "qlora", "dora", "pissa", "vera", "galore", "spectrum")),
-    Cell("neftune", objective={"type": "sft", "neftune_noise_alpha": 5.0}),
-    Cell("orpo", objective={"type": "orpo"}, rows="preference_pairs"),
-    Cell("sft_dpo", objective={"type": "dpo"}, rows="preference_pairs", learning_rate=1e-4, start="lora"),
+    _by_update("full"),
     Cell("dare_90_full", start="full", drop=0.9),
     Cell("dare_99_full", start="full", drop=0.99),
+    _by_update("lora"),
     Cell("dare_90_lora", start="lora", drop=0.9),
     Cell("dare_99_lora", start="lora", drop=0.99),
+    Cell("sft_dpo", objective={"type": "dpo"}, rows="preference_pairs", learning_rate=1e-4, start="lora"),
+    Cell("orpo", objective={"type": "orpo"}, rows="preference_pairs"),
+    Cell("neftune", objective={"type": "sft", "neftune_noise_alpha": 5.0}),
+    *map(_by_update, ("qlora", "dora", "pissa", "vera", "galore", "spectrum")),
 )
+"""In the order in which they run: what starts from a cell's model comes behind it."""

@@ -23,7 +23,8 @@ Made by `make claims`, which goes on where it stopped. **{done} of {all} cells h
 Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
 {batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
 set once and not tuned: {rate:g}, except {rates}.
-Memory is the training process's peak while it trains, libraries included, on a CPU.
+Memory is the training process's peak while it trains, libraries included, on a CPU{threads}. A checkpoint is written at
+the end alone.
 
 A claim holds here where the 95 % interval over the seeds (Student's t) lies within what was claimed, does not where it
 lies outside, and cannot be told where it does both. "Here" is one small model, one narrow task, {steps} steps.
@@ -52,7 +53,9 @@ def page(found: Sequence[BySeed]) -> str:
     loads = [result["load"] for cells in found for result in cells.values() if "load" in result]
     busy = BUSY.format(low=min(loads), high=max(loads)) if loads and max(loads) > QUIET_LOAD else ""
     rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + ", DPO 0.0001"
+    threads = sorted({result["threads"] for cells in found for result in cells.values() if "threads" in result})
     head = HEAD.format(
+        threads=f" with {' or '.join(map(str, threads))} thread(s)" if threads else "",
         done=done,
         all=len(CELLS) * len(SEEDS),
         short=short,

@@ -19,6 +19,7 @@ from benchmarks.claims.cells import (
     STEPS,
     Cell,
 )
+from kt_resources.generators.gguf_model import thread_count
 
 Result = dict[str, Any]
 
@@ -50,12 +51,10 @@ def run_cell(cell: Cell, seed: int, work: Path, base: Path, steps: int = STEPS) 
     file = result_file(work, cell.name, seed)
     if file.is_file():
         return json.loads(file.read_text())
-    start = base
-    if cell.start:
-        run_cell(next(one for one in CELLS if one.name == cell.start), seed, work, base, steps)
-        start = file.parent.parent / cell.start / f"{seed}" / "out" / "model"
+    start = _model_of(cell.start, seed, work, base, steps) if cell.start else base
     folder = file.parent / str(seed)
     rows = prepare(work, base)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
     if cell.drop is None:
         result = _train(cell, seed, folder, start, rows, steps)
     else:
@@ -63,13 +62,23 @@ def run_cell(cell: Cell, seed: int, work: Path, base: Path, steps: int = STEPS) 
         result = {}
     items = _items(rows / "items.parquet")
     result["accuracy"] = accuracy(folder / "out" / "model", items, folder)
-    result |= {"steps": steps, "load": round(os.getloadavg()[2], 1)}
+    result |= {"steps": steps, "load": round(os.getloadavg()[2], 1), "threads": thread_count()}
     _keep_what_others_need(cell, folder)
     file.write_text(json.dumps(result, indent=2) + "\n")
     return result
 
 
-def result_file(work: Path, cell: str, seed: int) -> Path:
+def _model_of(name: str, seed: int, work: Path, base: Path, steps: int) -> Path:
+    """The model of the cell ``name``; trained again where its figures came from elsewhere and its model did not."""
+    file = result_file(work, name, seed)
+    model = file.parent / str(seed) / "out" / "model"
+    if not model.is_dir():
+        file.unlink(missing_ok=True)
+    run_cell(next(one for one in CELLS if one.name == name), seed, work, base, steps)
+    return model
+
+
+def result_file(work: Path, cell: str, seed: int | str) -> Path:
     """Where a cell's figures lie."""
     return work / "cells" / cell / f"{seed}.json"
 
@@ -91,6 +100,7 @@ def _train(cell: Cell, seed: int, folder: Path, start: Path, rows: Path, steps: 
             "max_steps": steps,
             "micro_batch_size": BATCH,
             "num_evals": NUM_EVALS,
+            "checkpoint_steps": steps,
             "seed": seed,
         },
     }

@@ -69,13 +69,22 @@ def _difference(one: str, other: str) -> Callable[[BySeed], float]:
     return lambda cells: cells[one]["accuracy"] - cells[other]["accuracy"]
 
 
+def _loss(one: str, other: str) -> Callable[[BySeed], float]:
+    """Difference of the last held-out losses, in nats a token: steadier than answers, which are right or wrong."""
+    return lambda cells: _last_loss(cells[one]) - _last_loss(cells[other])
+
+
+def _last_loss(cell: Mapping[str, Any]) -> float:
+    losses = {int(step): loss for step, loss in cell["losses"].items()}
+    return losses[max(losses)]
+
+
 def _convergence(one: str, other: str) -> Callable[[BySeed], float]:
     """How many times as early ``one`` reaches the loss with which ``other`` ends; below 1 where it never does."""
 
     def figure(cells: BySeed) -> float:
         losses = {int(step): loss for step, loss in cells[one]["losses"].items()}
-        ends_at, last = max(losses), {int(step): loss for step, loss in cells[other]["losses"].items()}
-        target = last[max(last)]
+        ends_at, target = max(losses), _last_loss(cells[other])
         reached = [step for step, loss in sorted(losses.items()) if step > 0 and loss <= target]
         return ends_at / reached[0] if reached else target / losses[ends_at]
 
@@ -169,6 +178,15 @@ CLAIMS: tuple[Claim, ...] = (
         form="{:+.3f}",
     ),
     Claim(
+        "DoRA is better than LoRA",
+        "playbook; survey",
+        "last held-out loss minus LoRA's",
+        ("dora", "lora"),
+        _loss("dora", "lora"),
+        high=0.0,
+        form="{:+.4f}",
+    ),
+    Claim(
         "PiSSA converges two to three times as fast as LoRA",
         "playbook",
         "steps over the step at which it reaches LoRA's last held-out loss",
@@ -210,6 +228,15 @@ CLAIMS: tuple[Claim, ...] = (
         _difference("neftune", "lora"),
         low=0.0,
         form="{:+.3f}",
+    ),
+    Claim(
+        "NEFTune raises quality at no cost",
+        "survey, NEFTune (AlpacaEval 29.8 to 64.7 %)",
+        "last held-out loss with noise minus without",
+        ("neftune", "lora"),
+        _loss("neftune", "lora"),
+        high=0.0,
+        form="{:+.4f}",
     ),
     Claim(
         "ORPO saves 30 to 50 % of the compute of SFT and then DPO",

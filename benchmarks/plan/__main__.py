@@ -28,7 +28,14 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path(".kt/plan"), help="where configurations and outcomes lie")
     parser.add_argument("--lock", type=Path, help="hold this lock file while a configuration runs")
     parser.add_argument("--table-only", action="store_true", help="measure nothing more")
+    parser.add_argument("--line", nargs="?", const="default", help="of the trainings of this line, which is made")
     options = parser.parse_args()
+    if options.line:
+        from benchmarks.plan.line import section
+        from benchmarks.plan.table import write_section
+
+        write_section(PAGE, section(options.line))
+        return 0
     os.environ.update(QUIET)
     work: Path = options.work.resolve()
     model_dir = _base_model(work / "base")

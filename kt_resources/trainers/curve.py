@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.spec import Optimization, paces
 
 COLUMNS = {
     "loss": "loss",
@@ -120,14 +120,3 @@ class Pace(TrainerCallback):
         control.should_save = step % checkpoint_steps == 0 or step == last
         control.should_log = control.should_log or step == last
         return control
-
-
-def paces(optimization: Optimization, max_steps: int) -> tuple[int, int]:
-    """Steps between evaluations and between checkpoints.
-
-    >>> paces(Optimization(num_evals=4), 100)
-    (25, 10)
-    """
-    eval_steps = optimization.eval_steps or -(-max_steps // optimization.num_evals)
-    checkpoint_steps = optimization.checkpoint_steps or max(1, min(50, max_steps // 10))
-    return max(1, eval_steps), checkpoint_steps

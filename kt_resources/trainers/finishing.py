@@ -1,8 +1,5 @@
 """What a training does once the model itself is let go: save it, read it back, and say what it is."""
 
-import contextlib
-import ctypes
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,20 +49,6 @@ def sample_answers(spec: TrainSpec, model: Any, tokenizer: Any) -> list[str]:
         return [""] * len(spec.sample_prompts)
     prompts = [[message.model_dump() for message in sample.prompt] for sample in spec.sample_prompts]
     return [answer.text for answer in greedy_answers(model, tokenizer, prompts, spec.sample_tokens)]
-
-
-def give_memory_back() -> None:
-    """Let go of the trained model, its optimizer and its gradients: saving and measuring read the files alone.
-
-    glibc keeps freed memory until it is told otherwise: without that a run that trained in 3.3 GB measured in 3.9.
-    """
-    import torch
-
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def finish(spec: TrainSpec, trained: Trained, clock: Clock, before: Sequence[str]) -> dict[str, Any]:

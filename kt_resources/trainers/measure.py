@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kt_resources.trainers.kinds import load_model, scores
+from kt_resources.trainers.release import give_memory_back
 from kt_resources.trainers.saving import read_tensor, tensors
 
 if TYPE_CHECKING:
@@ -174,7 +175,8 @@ def _behaviour_facts(start_dir: Path, model_dir: Path, adapter_dir: Path, probes
     ids = [prompt_ids(tokenizer, prompt) for prompt in probes.prompts]
     answers = greedy_answers(model, tokenizer, probes.prompts, probes.max_new_tokens)
     merged = _logits(model, ids)
-    del model  # one model in memory at a time
+    del model
+    give_memory_back()  # one model in memory at a time
     start_model = _load(start_dir)
     facts["stops_rate"] = sum(answer.stopped for answer in answers) / len(answers)
     facts["kl_to_start"] = _mean_kl(merged, _logits(start_model, ids))

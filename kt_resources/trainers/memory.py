@@ -160,6 +160,7 @@ def training_of(
         checkpointing=optimization.gradient_checkpointing,
         batch_lengths=_batch_lengths(objective, optimization, lengths),
         generated=optimization.micro_batch_size * optimization.gradient_accumulation_steps,
+        accumulates=optimization.gradient_accumulation_steps > 1,
         kind=device.kind,
         shards=needs.devices if needs is not None and sharded else 1,
     )

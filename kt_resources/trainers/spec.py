@@ -45,6 +45,17 @@ class Optimization(Strict):
     seed: int = 0
 
 
+def paces(optimization: Optimization, max_steps: int) -> tuple[int, int]:
+    """Steps between evaluations and between checkpoints.
+
+    >>> paces(Optimization(num_evals=4), 100)
+    (25, 10)
+    """
+    eval_steps = optimization.eval_steps or -(-max_steps // optimization.num_evals)
+    checkpoint_steps = optimization.checkpoint_steps or max(1, min(50, max_steps // 10))
+    return max(1, eval_steps), checkpoint_steps
+
+
 def problem_of(
     objective: ObjectiveConfig, update: UpdateStrategy, optimization: Optimization, sharded: bool
 ) -> str | None:

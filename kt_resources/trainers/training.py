@@ -7,9 +7,10 @@ from kt_resources.compute.program import Progress
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.arguments import checkpoint_dir, common_arguments, total_steps
 from kt_resources.trainers.clock import Clock
-from kt_resources.trainers.finishing import Trained, finish, give_memory_back, probe_prompts, sample_answers
+from kt_resources.trainers.finishing import Trained, finish, probe_prompts, sample_answers
 from kt_resources.trainers.keeper import Keeper
 from kt_resources.trainers.precision import is_sharded, load_dtype, usable
+from kt_resources.trainers.release import give_memory_back
 from kt_resources.trainers.spec import TrainSpec
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Peak memory of a training, by part and by phase, from shape, axes, options and row lengths."""
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -21,7 +22,7 @@ from kt_resources.compute.needs import Precision
 from kt_resources.strict import Strict
 
 GB = 1e9
-LONGEST_PRODUCTS = 512
+LONGEST_SHORT = 512
 """``LONGEST`` of ``trainers/attention.py``, which imports torch."""
 
 BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -50,6 +51,7 @@ class Training(Strict):
         batch_lengths: different lengths that batches have over the run, at most.
         kind: where the model lives; on ``cpu`` the process and the model share one memory.
         generated: sequences that an online objective generates at once; 0 takes those of a pass.
+        accumulates: a step has several passes, whose gradients are held while the next one's activations are.
         shards: processes over which FSDP splits weights, gradients and optimizer state.
     """
 
@@ -63,6 +65,7 @@ class Training(Strict):
     padded: bool = True
     batch_lengths: int = Field(default=1, ge=1)
     generated: int = Field(default=0, ge=0)
+    accumulates: bool = False
     kind: Literal["cuda", "rocm", "mps", "cpu"] = "cuda"
     shards: int = Field(default=1, ge=1)
 
@@ -83,9 +86,24 @@ class Training(Strict):
     @property
     def attention(self) -> Attention:
         """How its blocks attend: by products in bfloat16 on a CPU up to 512 tokens, else by torch's kernel."""
-        if self.kind == "cpu" and self.precision == "bf16" and self.length <= LONGEST_PRODUCTS:
-            return Attention("products", self.length)
-        return Attention("masked" if self.padded else "flash", self.length)
+        length = round(self.rows_of_pass(self.lengths.longest)[1])
+        if self.kind == "cpu" and self.precision == "bf16" and length <= LONGEST_SHORT:
+            return Attention("products", length)
+        return Attention("masked" if self.padded else "flash", length)
+
+    def rows_of_pass(self, tokens: float) -> tuple[int, float]:
+        """Rows that a pass with gradients computes, and the tokens of each, where a dataset's row has ``tokens``.
+
+        On a CPU up to 512 tokens the completions of one prompt stand behind it in one row (``shared_prompts.py``).
+        """
+        rollouts = self.objective.rollouts
+        if rollouts is None:
+            return self.sequences, tokens
+        rows, length = self.sequences, tokens + rollouts.completion
+        prompts = min(rows, math.ceil(max(self.generated, rows) / rollouts.group))
+        shared = tokens + math.ceil(rows / prompts) * rollouts.completion
+        fewer = shared <= LONGEST_SHORT and prompts * shared < rows * length
+        return (prompts, shared) if self.kind == "cpu" and fewer else (rows, length)
 
     @property
     def scored(self) -> int:
@@ -219,8 +237,9 @@ def _load(training: Training) -> dict[Part, float]:
 
 
 def _train(training: Training) -> dict[Part, float]:
-    """The largest of: the loss, when everything is kept, or the backward pass; the optimizer's step; generating."""
-    tokens = training.sequences * training.length
+    """The largest of: the loss, when everything is kept; the backward pass's end; the optimizer's step; generating."""
+    rows, length = training.rows_of_pass(training.lengths.longest)
+    tokens = round(rows * length)
     kept = kept_bytes(
         training.shape, training.update, training.dtype_bytes, tokens, training.checkpointing, training.attention
     )
@@ -228,14 +247,14 @@ def _train(training: Training) -> dict[Part, float]:
     head = _head(training, tokens, training.sequences * training.scored)
     if training.update.head:  # the head's own gradient is made in float32, beside the embedding's
         head += 2 * training.shape.vocab * training.shape.hidden * 4 / training.shards
-    learning: dict[Part, float] = {
-        "activations": kept + max(0.0, working - head),
-        "logits": head,
-        "gradients": gradient_bytes(training),
-        "optimizer": optimizer_bytes(training),
-    }
-    rolling = _rollout(training) | {"optimizer": learning["optimizer"]}
-    moments = [_base(training) | parts for parts in (learning, _stepping(training), rolling)]
+    gradients: dict[Part, float] = {"gradients": gradient_bytes(training), "optimizer": optimizer_bytes(training)}
+    keeping: dict[Part, float] = {"activations": kept + max(0.0, working - head), "logits": head}
+    loss = gradients | keeping
+    if not training.accumulates:  # cleared after each step, and made as the activations go
+        loss |= {"gradients": 0.0}
+    ended = gradients | {"activations": working}
+    rolling = _rollout(training) | {"optimizer": gradients["optimizer"]}
+    moments = [_base(training) | parts for parts in (loss, ended, _stepping(training), rolling)]
     return max(moments, key=lambda parts: sum(parts.values()))
 
 
@@ -296,18 +315,15 @@ def _after(training: Training) -> dict[Part, float]:
 
 
 def _measure(training: Training) -> dict[Part, float]:
-    """Two float32 models, the first not yet collected as the second is loaded from its mapped file.
-
-    Or the largest matrix thrice in float64, where that is more.
-    """
+    """A float32 model and the mapped file that it is loaded from, or the largest matrix thrice in float64."""
     parameters, stored = training.shape.parameters, training.shape.stored_bytes
     widest = 3 * 8 * training.shape.vocab * training.shape.hidden
-    weights = parameters * (2 * 4 + stored * training.constants.mapped_share)
+    weights = parameters * (4 + stored * training.constants.mapped_share)
     return _after(training) | {"weights": max(weights, float(widest))}
 
 
 def _with_allocator(training: Training, parts: dict[Part, float]) -> dict[Part, float]:
     """Beside what is asked for, what the allocator holds in pieces too small to use: a share of what comes and goes."""
-    moving: tuple[Part, ...] = ("activations", "logits", "rollout_cache", "gradients")
+    moving: tuple[Part, ...] = ("activations", "logits", "rollout_cache")
     share = training.constants.allocator_share
     return parts | {"allocator": share * sum(parts.get(part, 0.0) for part in moving)}

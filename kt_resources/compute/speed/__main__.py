@@ -5,10 +5,10 @@ Times are processor seconds on a CPU, so that a busy machine is not taken for a 
 
 import contextlib
 import json
-import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 TOKENS = (4, 128)
@@ -16,23 +16,29 @@ TOKENS = (4, 128)
 
 REPEATS = 3
 LAYERS = 2
-BACKWARD_AND_FORWARD = 2
+PASSES = 2
+"""Forwards, and backwards towards the activations."""
+
+RANK = 16
+STEPPED = 50_000_000
+"""Parameters, at least, that the optimizer is timed on: more than any processor's caches hold."""
+
+TOUCHED = 64_000_000
+"""Bytes of memory, and of a file, that are timed."""
 
 
 def main() -> None:
     """Read what is asked from standard input; print a :class:`Speed` as the last line."""
     asked = json.loads(sys.stdin.read())
-    started = _now("cpu")
-    import torch
+    started = time.process_time()
     import transformers  # noqa: F401
     from trl import SFTTrainer  # noqa: F401
 
-    imports_s = _now("cpu") - started
+    imports_s = time.process_time() - started
     device = "cuda" if asked["kind"] in ("cuda", "rocm") else asked["kind"]
     with contextlib.redirect_stdout(sys.stderr):
         figures = _measure(asked["shape"], asked["precision"], device)
-    threads = 1 if device != "cpu" else torch.get_num_threads()
-    told = {"imports_s": imports_s, "source": f"calibrated on {device}, {threads} thread(s)", **figures}
+    told = {"imports_s": imports_s, "source": f"calibrated on {device}, {_threads(device)} thread(s)", **figures}
     print(json.dumps(told))
 
 
@@ -43,9 +49,14 @@ def _now(device: str) -> float:
 
         torch.cuda.synchronize() if device == "cuda" else torch.mps.synchronize()
         return time.perf_counter()
-    torch_loaded = sys.modules.get("torch")
-    threads = torch_loaded.get_num_threads() if torch_loaded is not None else 1
-    return time.process_time() / (threads if os.environ.get("OMP_NUM_THREADS") != "1" else 1)
+    return time.process_time() / _threads(device)
+
+
+def _threads(device: str) -> int:
+    """Threads that compute."""
+    import torch
+
+    return torch.get_num_threads() if device == "cpu" else 1
 
 
 def _fastest(work: Callable[[], Any], device: str) -> float:
@@ -62,31 +73,60 @@ def _fastest(work: Callable[[], Any], device: str) -> float:
 def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, float]:
     import torch
 
+    from kt_resources.compute.speed.flops import BACKWARD
+
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     model = _two_blocks(shape).to(device=device, dtype=dtype)
     sequences, length = TOKENS
     tokens, hidden = sequences * length, shape["hidden"]
-    weights = sum(p.numel() for name, p in model.named_parameters() if "proj" in name)
+    layers = {name: p for name, p in model.named_parameters() if "proj" in name}
+    weights = sum(p.numel() for p in layers.values())
     flops = 2.0 * weights * tokens + 2.0 * LAYERS * shape["heads"] * shape["head_dim"] * length * tokens
     inputs = torch.randn(sequences, length, hidden, device=device, dtype=dtype)
 
-    def learn() -> None:
-        model(inputs_embeds=inputs.clone().requires_grad_(), use_cache=False).last_hidden_state.sum().backward()
-        model.zero_grad()
+    def learn(learner: Any) -> float:
+        def step() -> None:
+            learner(inputs_embeds=inputs.clone().requires_grad_(), use_cache=False).last_hidden_state.sum().backward()
+            learner.zero_grad()
+
+        return _fastest(step, device)
 
     model.requires_grad_(False)
-    frozen_s = _fastest(learn, device)
+    frozen_s, lora_s, dora_s = learn(model), _adapted(model, learn, False), _adapted(model, learn, True)
     model.requires_grad_(True)
-    whole_s = _fastest(learn, device)
+    whole_s = learn(model)
+    block_flops = PASSES * flops / frozen_s
+    widths = sum(sum(p.shape) for p in layers.values())
+    products_s = PASSES * 2.0 * RANK * widths * tokens / block_flops
     return {
-        "block_flops": BACKWARD_AND_FORWARD * flops / frozen_s,
+        "block_flops": block_flops,
         "weights_flops": flops / max(whole_s - frozen_s, 0.1 * frozen_s),
         "head_flops": _head(shape, dtype, device),
+        "adapted_per_s": (1 + BACKWARD) * tokens * widths / max(lora_s - frozen_s - products_s, 0.01 * frozen_s),
+        "normed_per_s": weights / max(dora_s - lora_s, 0.01 * frozen_s),
         "dequantized_per_s": _dequantized(shape, dtype, device),
-        "stepped_per_s": _stepped(model, device),
+        "stepped_per_s": _stepped(layers.values(), dtype, device),
+        "touched_per_s": _touched(device),
+        "written_per_s": _written(device),
         "decode_layer_s": _decode(model, shape, dtype, device),
         "bytes_per_s": 0.4e9 if device == "cpu" else 1e9,
     }
+
+
+def _adapted(model: Any, learn: Callable[[Any], float], magnitudes: bool) -> float:
+    """Seconds of ``learn`` with LoRA or DoRA on every linear layer; ``model`` is as it was afterwards."""
+    from peft import LoraConfig, get_peft_model
+
+    from kt_resources.trainers.lora_product import add_lora_in_place
+
+    add_lora_in_place()
+    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    config = LoraConfig(r=RANK, target_modules=names, use_dora=magnitudes)
+    adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
+    try:
+        return learn(adapted)
+    finally:
+        adapted.unload()
 
 
 def _two_blocks(shape: dict[str, Any]) -> Any:
@@ -138,14 +178,44 @@ def _dequantized(shape: dict[str, Any], dtype: Any, device: str) -> float:
     return weight.numel() / _fastest(lambda: dequantize_4bit(packed, state), device)
 
 
-def _stepped(model: Any, device: str) -> float:
+def _stepped(layers: Collection[Any], dtype: Any, device: str) -> float:
+    """Parameters a second: their gradients clipped, AdamW on them, in bfloat16 on float32 copies."""
     import torch
 
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    from kt_resources.trainers.optimizer import MasterAdamW
+
+    times = -(-STEPPED // sum(p.numel() for p in layers))
+    parameters = [torch.zeros_like(p, requires_grad=True) for p in layers for _ in range(times)]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    optimizer = torch.optim.AdamW(parameters, lr=0.0, fused=True)
-    return sum(p.numel() for p in parameters) / _fastest(optimizer.step, device)
+    kind = MasterAdamW if dtype == torch.bfloat16 else torch.optim.AdamW
+    optimizer = kind([{"params": parameters}], lr=0.0, fused=True)
+
+    def step() -> None:
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    return sum(p.numel() for p in parameters) / _fastest(step, device)
+
+
+def _touched(device: str) -> float:
+    import torch
+
+    return TOUCHED / _fastest(lambda: torch.empty(TOUCHED, dtype=torch.uint8, device=device).fill_(1), device)
+
+
+def _written(device: str) -> float:
+    """Bytes a second, which one thread writes alone."""
+    import torch
+
+    content = torch.ones(TOUCHED, dtype=torch.uint8, device=device)
+    with tempfile.TemporaryFile() as file:
+
+        def write() -> None:
+            file.seek(0)
+            torch.save(content, file)
+
+        return TOUCHED / (_fastest(write, device) * _threads(device))
 
 
 def _decode(model: Any, shape: dict[str, Any], dtype: Any, device: str) -> float:

@@ -34,8 +34,10 @@ class Speed(Strict):
 
     Attributes:
         block_flops, weights_flops, head_flops: operations a second of the kinds of :class:`Work`.
+        adapted_per_s, normed_per_s: numbers a second that adapters read and write, and weights that DoRA measures.
         dequantized_per_s: weights a second made whole from 4 bits.
-        stepped_per_s: parameters a second that AdamW moves.
+        stepped_per_s: parameters a second that AdamW moves, gradients clipped, float32 copies kept where it has them.
+        touched_per_s, written_per_s: bytes a second of memory asked for anew, and of checkpoints.
         decode_layer_s: seconds of one block in a step of generation.
         imports_s: starting the program.
         bytes_per_s: of loading, saving and measuring a model's files.
@@ -45,8 +47,12 @@ class Speed(Strict):
     block_flops: float
     weights_flops: float
     head_flops: float
+    adapted_per_s: float
+    normed_per_s: float
     dequantized_per_s: float
     stepped_per_s: float
+    touched_per_s: float
+    written_per_s: float
     decode_layer_s: float
     imports_s: float
     bytes_per_s: float
@@ -62,8 +68,12 @@ def stated_speed(device: CatalogDevice, shape: ModelShape, precision: Precision)
         block_flops=flops,
         weights_flops=flops,
         head_flops=flops,
+        adapted_per_s=bandwidth / 4,
+        normed_per_s=bandwidth / 16,
         dequantized_per_s=bandwidth / 2.5,
         stepped_per_s=bandwidth / 28,
+        touched_per_s=bandwidth,
+        written_per_s=1e9,
         decode_layer_s=layer_bytes / bandwidth + 5e-5,
         imports_s=15.0,
         bytes_per_s=1e9,

@@ -6,7 +6,10 @@ adapter's backward pass is 2, as frozen weights have no gradient, and attention 
 
 from dataclasses import dataclass
 
-from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.peak import Training, gradient_bytes, optimizer_bytes
+
+BACKWARD = 2
+"""Times that an adapter's products read and write a layer's numbers backwards: for its weights, and for the input."""
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,25 @@ class Work:
         block: operations of the blocks' forward and backward passes towards the activations.
         weights: operations of the weights' own gradients.
         head: operations of the output head.
+        adapted: numbers of the layers that carry adapters, each pass (inputs and outputs of a token): an adapter's
+            own products are small, what they read and write is not.
+        normed: weights whose columns are measured, each forward pass (DoRA).
         dequantized: weights that are made whole from 4 bits, each time they are used.
         stepped: parameters that the optimizer moves, each step they are moved in.
+        touched: bytes that are asked for anew: gradients each step, the optimizer's state in the first.
+        written: bytes of checkpoints and of kept weights.
         decoded: steps of generation, each a token for every sequence of a pass; ``decoded_tokens`` all tokens.
     """
 
     block: float = 0.0
     weights: float = 0.0
     head: float = 0.0
+    adapted: float = 0.0
+    normed: float = 0.0
     dequantized: float = 0.0
     stepped: float = 0.0
+    touched: float = 0.0
+    written: float = 0.0
     decoded: float = 0.0
     decoded_tokens: float = 0.0
 
@@ -48,22 +60,20 @@ def forward(training: Training, tokens: float, length: float, scored: float) -> 
     shape, update = training.shape, training.update
     causal = 0.5
     attention = 4.0 * shape.layers * shape.queries * length * causal
-    adapter = 2.0 * shape.layers * sum(update.rank * sum(shape.linears[name]) for name in update.adapted)
+    widths = shape.layers * sum(sum(shape.linears[name]) for name in update.adapted)
     head_tokens = tokens if training.objective.logits == "all" else scored
     return Work(
-        block=tokens * (2.0 * shape.linear_parameters + attention + adapter) + _magnitudes(training),
+        block=tokens * (2.0 * shape.linear_parameters + attention + 2.0 * update.rank * widths),
         head=2.0 * shape.hidden * shape.vocab * head_tokens if training.objective.logits != "none" else 0.0,
+        adapted=tokens * widths,
+        normed=_adapted_weights(training) if update.magnitude else 0.0,
         dequantized=shape.linear_parameters if update.frozen_bits else 0.0,
     )
 
 
-def _magnitudes(training: Training) -> float:
-    """DoRA multiplies A and B out through an identity matrix in every pass; its norms are 8 operations a weight."""
-    update, shape = training.update, training.shape
-    if not update.magnitude:
-        return 0.0
-    sizes = [shape.linears[name] for name in update.adapted]
-    return float(shape.layers * sum(2 * update.rank * width * (width + out) + 8 * width * out for width, out in sizes))
+def _adapted_weights(training: Training) -> float:
+    sizes = [training.shape.linears[name] for name in training.update.adapted]
+    return float(training.shape.layers * sum(width * out for width, out in sizes))
 
 
 def learning(training: Training, tokens: float, length: float, scored: float) -> Work:
@@ -84,6 +94,8 @@ def learning(training: Training, tokens: float, length: float, scored: float) ->
         block=ahead.block * (2 + again + references),
         weights=ahead.block * min(1.0, share),
         head=ahead.head * head_passes,
+        adapted=ahead.adapted * (BACKWARD + 1 + again),
+        normed=ahead.normed * (1 + again),
         dequantized=ahead.dequantized * (2 + again + references),
     )
 
@@ -95,28 +107,43 @@ class Run:
     Attributes:
         rows: rows learned from, every epoch counted (of an online objective: completions).
         steps: optimizer steps; ``passes`` micro-batches.
-        evaluations: passes over the held-out rows.
+        evaluations: passes over the held-out rows; after each but the first the weights may be kept.
+        checkpoints: written to go on from, with the optimizer's state.
     """
 
     rows: float
     steps: int
     passes: float
     evaluations: int
+    checkpoints: int = 0
+
+
+def _moving(training: Training, run: Run) -> Work:
+    """What the optimizer moves, what memory it takes for that, and what is written of it, all processes together."""
+    gradients, state = (part(training) * training.shards for part in (gradient_bytes, optimizer_bytes))
+    kept = gradients  # the weights that are trained, in the type of their gradients
+    return Work(
+        stepped=float(training.update.trained) * run.steps,
+        touched=gradients * run.steps + state,
+        written=(kept + state) * run.checkpoints + kept * max(0, run.evaluations - 1),
+    )
 
 
 def run_work(training: Training, run: Run) -> dict[str, Work]:
     """The work of ``train`` and ``evaluate``."""
     lengths, sequences = training.lengths, training.objective.sequences
     rollouts = training.objective.rollouts
-    length = lengths.mean + (rollouts.completion if rollouts else 0)
+    rows, length = training.rows_of_pass(lengths.mean)
     scored = rollouts.completion if rollouts else lengths.mean_scored
     each_pass = run.rows * sequences / max(run.passes, 1)
-    step = learning(training, each_pass * length, length, each_pass * scored)
-    train = step.times(run.passes) + Work(stepped=float(training.update.trained) * run.steps)
+    tokens = each_pass / training.sequences * rows * length
+    step = learning(training, tokens, length, each_pass * scored)
+    train = step.times(run.passes) + _moving(training, run)
     held_out = lengths.num_validation_rows or 0
     if rollouts:
         generated = Work(decoded=run.passes * rollouts.completion, decoded_tokens=run.rows * rollouts.completion)
-        prompts = forward(training, run.rows * lengths.mean, lengths.mean, 0)
+        read = run.rows / (rollouts.group if training.kind == "cpu" else 1)
+        prompts = forward(training, read * lengths.mean, lengths.mean, 0)
         answers = Work(decoded=rollouts.completion * -(-held_out // 32), decoded_tokens=held_out * rollouts.completion)
         return {"train": train + generated + prompts, "evaluate": answers.times(run.evaluations)}
     judged = forward(training, held_out * sequences * length, length, held_out * sequences * scored)

@@ -5,14 +5,16 @@ import math
 from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.speed.calibration import Speed
 from kt_resources.compute.speed.flops import Run, Work, run_work
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.spec import Optimization, paces
 
 
 def seconds_of(work: Work, speed: Speed, layers: int) -> float:
     """Seconds of ``work`` at the rates of ``speed``; generation is the larger of its arithmetic and its steps."""
     learning = work.block / speed.block_flops + work.weights / speed.weights_flops + work.head / speed.head_flops
+    adapters = work.adapted / speed.adapted_per_s + work.normed / speed.normed_per_s
     other = work.dequantized / speed.dequantized_per_s + work.stepped / speed.stepped_per_s
-    return learning + other + work.decoded * layers * speed.decode_layer_s
+    bytes_moved = work.touched / speed.touched_per_s + work.written / speed.written_per_s
+    return learning + adapters + other + bytes_moved + work.decoded * layers * speed.decode_layer_s
 
 
 def run_of(training: Training, optimization: Optimization, num_rows: int, processes: int = 1) -> Run:
@@ -27,7 +29,7 @@ def run_of(training: Training, optimization: Optimization, num_rows: int, proces
     rows = min(steps * optimization.micro_batch_size * accumulated, steps * num_rows)
     if not optimization.max_steps:
         rows = min(rows, math.ceil(num_rows / processes * optimization.num_epochs))
-    return Run(rows=rows, steps=steps, passes=passes, evaluations=_evaluations(optimization, steps))
+    return Run(rows=rows, steps=steps, passes=passes, **_judged_and_saved(optimization, steps))
 
 
 def _online_run(training: Training, optimization: Optimization, num_rows: int, processes: int) -> Run:
@@ -37,12 +39,13 @@ def _online_run(training: Training, optimization: Optimization, num_rows: int, p
     steps = max(1, math.ceil(num_rows * group * optimization.num_epochs / size))
     passes = steps * optimization.gradient_accumulation_steps
     rows = passes * optimization.micro_batch_size
-    return Run(rows=rows, steps=steps, passes=passes, evaluations=_evaluations(optimization, steps))
+    return Run(rows=rows, steps=steps, passes=passes, **_judged_and_saved(optimization, steps))
 
 
-def _evaluations(optimization: Optimization, steps: int) -> int:
+def _judged_and_saved(optimization: Optimization, steps: int) -> dict[str, int]:
     """The start model is judged too."""
-    return 1 + (math.ceil(steps / optimization.eval_steps) if optimization.eval_steps else optimization.num_evals)
+    eval_steps, checkpoint_steps = paces(optimization, steps)
+    return {"evaluations": 1 + math.ceil(steps / eval_steps), "checkpoints": math.ceil(steps / checkpoint_steps)}
 
 
 def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, float]:

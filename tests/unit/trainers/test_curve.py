@@ -5,8 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from kt_resources.trainers.curve import Curve, Pace, curve_row, paces, total_tokens
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.curve import Curve, Pace, curve_row, total_tokens
+from kt_resources.trainers.spec import Optimization, paces
 
 
 def test_names_are_the_projects_and_timings_stay_out() -> None:

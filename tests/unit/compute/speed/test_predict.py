@@ -9,7 +9,7 @@ from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts
 from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.memory.shape import published
 from kt_resources.compute.speed.calibration import MFU, Speed, stated_speed
-from kt_resources.compute.speed.flops import Run, Work, forward, learning
+from kt_resources.compute.speed.flops import Run, Work, forward, learning, run_work
 from kt_resources.compute.speed.predict import predict_seconds, run_of, seconds_of
 from kt_resources.trainers.spec import Optimization
 
@@ -21,8 +21,12 @@ SPEED = Speed(
     block_flops=1e12,
     weights_flops=1e12,
     head_flops=1e12,
+    adapted_per_s=1e9,
+    normed_per_s=1e9,
     dequantized_per_s=1e9,
     stepped_per_s=1e9,
+    touched_per_s=1e9,
+    written_per_s=1e9,
     decode_layer_s=0.001,
     imports_s=10,
     bytes_per_s=1e9,
@@ -66,10 +70,35 @@ def test_seconds_are_work_over_rates() -> None:
     assert seconds_of(work, SPEED, layers=32) == pytest.approx(1 + 2 + 3 + 1 + 5 * 32 * 0.001)
 
 
+@pytest.mark.parametrize("kind", ["adapted", "normed", "stepped", "touched", "written"])
+def test_what_memory_and_disk_bound_takes_its_seconds_too(kind: str) -> None:
+    assert seconds_of(Work(**{kind: 3e9}), SPEED, layers=32) == pytest.approx(3)
+
+
+def test_an_adapter_reads_and_writes_its_layers_numbers_three_times_a_pass() -> None:
+    """32 layers of q_proj, 4096 in and 4096 out, 10 tokens: forwards, and backwards for weights and input."""
+    lora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16)
+    assert forward(training(update=lora), 10, 256, 0).adapted == 10 * 32 * 8192
+    assert learning(training(update=lora), 10, 256, 0).adapted == 3 * 10 * 32 * 8192
+
+
+def test_dora_measures_its_weights_once_a_forward_pass() -> None:
+    dora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16, magnitude=True)
+    assert learning(training(update=dora), 10, 256, 0).normed == 32 * 4096 * 4096
+    assert learning(training(update=dora, checkpointing=True), 10, 256, 0).normed == 2 * 32 * 4096 * 4096
+
+
+def test_training_all_weights_writes_them_with_the_optimizers_state() -> None:
+    """Bfloat16: 2 + 12 bytes a parameter in each of 4 checkpoints, 2 more after each of 5 evaluations but the first."""
+    work = run_work(training(update=FULL), Run(rows=100, steps=10, passes=10, evaluations=5, checkpoints=4))["train"]
+    assert work.written / SHAPE.parameters == pytest.approx(4 * 14 + 4 * 2)
+    assert work.touched / SHAPE.parameters == pytest.approx(10 * 2 + 12)
+
+
 def test_steps_are_counted_as_transformers_counts_them() -> None:
     """1000 rows in batches of 16 are 63; two of them a step, 32; two epochs, 64 steps over 2000 rows."""
     run = run_of(training(), Optimization(micro_batch_size=16, gradient_accumulation_steps=2, num_epochs=2), 1000)
-    assert (run.steps, run.passes, run.rows, run.evaluations) == (64, 128, 2000, 6)
+    assert (run.steps, run.passes, run.rows, run.evaluations, run.checkpoints) == (64, 128, 2000, 6, 11)
 
 
 def test_max_steps_wins_over_epochs() -> None:
