@@ -188,13 +188,19 @@ def gradient_bytes(training: Training) -> float:
 
 def optimizer_bytes(training: Training) -> float:
     """AdamW's two float32 moments; where weights are trained in bf16, their float32 copies too."""
-    copies = 1 if _has_copies(training) else 0
+    copies = 1 if has_copies(training) else 0
     return 4.0 * training.update.trained * (training.update.state_numbers + copies) / training.shards
 
 
-def _has_copies(training: Training) -> bool:
+def has_copies(training: Training) -> bool:
     """Whether ``trainers/optimizer.py`` keeps float32 copies of what is trained."""
     return _trained_bytes(training) == 2
+
+
+def activation_bytes(training: Training, tokens: float) -> float:
+    """What the blocks keep of ``tokens`` for the backward pass."""
+    how = training.checkpointing, training.attention
+    return kept_bytes(training.shape, training.update, training.dtype_bytes, round(tokens), *how)
 
 
 def other_models_bytes(training: Training) -> float:
@@ -240,9 +246,7 @@ def _train(training: Training) -> dict[Part, float]:
     """The largest of: the loss, when everything is kept; the backward pass's end; the optimizer's step; generating."""
     rows, length = training.rows_of_pass(training.lengths.longest)
     tokens = round(rows * length)
-    kept = kept_bytes(
-        training.shape, training.update, training.dtype_bytes, tokens, training.checkpointing, training.attention
-    )
+    kept = activation_bytes(training, tokens)
     working = working_bytes(training.shape, training.update, training.dtype_bytes, tokens)
     head = _head(training, tokens, training.sequences * training.scored)
     if training.update.head:  # the head's own gradient is made in float32, beside the embedding's
@@ -260,7 +264,7 @@ def _train(training: Training) -> dict[Part, float]:
 
 def _stepping(training: Training) -> dict[Part, float]:
     """The optimizer's step: no activations, but the gradients of the float32 copies beside the weights' own."""
-    copies = 4.0 * training.update.trained / training.shards if _has_copies(training) else 0.0
+    copies = 4.0 * training.update.trained / training.shards if has_copies(training) else 0.0
     return {"gradients": gradient_bytes(training) + copies, "optimizer": optimizer_bytes(training)}
 
 

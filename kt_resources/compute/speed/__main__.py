@@ -5,6 +5,7 @@ Times are processor seconds on a CPU, so that a busy machine is not taken for a 
 
 import contextlib
 import json
+import mmap
 import sys
 import tempfile
 import time
@@ -24,7 +25,9 @@ STEPPED = 50_000_000
 """Parameters, at least, that the optimizer is timed on: more than any processor's caches hold."""
 
 TOUCHED = 64_000_000
-"""Bytes of memory, and of a file, that are timed."""
+"""Bytes of memory, and of each of a few files, that are timed."""
+
+FILES = 6
 
 
 def main() -> None:
@@ -92,7 +95,9 @@ def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, fl
         return _fastest(step, device)
 
     model.requires_grad_(False)
-    frozen_s, lora_s, dora_s = learn(model), _adapted(model, learn, False), _adapted(model, learn, True)
+    frozen_s, lora_s, dora_s = learn(model), _adapted(model, learn), _adapted(model, learn, magnitudes=True)
+    decode_s = _decode(model, shape, dtype, device)
+    adapted_decode_s = _adapted(model, lambda adapted: _decode(adapted, shape, dtype, device))
     model.requires_grad_(True)
     whole_s = learn(model)
     block_flops = PASSES * flops / frozen_s
@@ -108,13 +113,14 @@ def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, fl
         "stepped_per_s": _stepped(layers.values(), dtype, device),
         "touched_per_s": _touched(device),
         "written_per_s": _written(device),
-        "decode_layer_s": _decode(model, shape, dtype, device),
+        "decode_layer_s": decode_s,
+        "decode_adapter_s": max(adapted_decode_s - decode_s, 0.01 * decode_s),
         "bytes_per_s": 0.4e9 if device == "cpu" else 1e9,
     }
 
 
-def _adapted(model: Any, learn: Callable[[Any], float], magnitudes: bool) -> float:
-    """Seconds of ``learn`` with LoRA or DoRA on every linear layer; ``model`` is as it was afterwards."""
+def _adapted(model: Any, work: Callable[[Any], float], magnitudes: bool = False) -> float:
+    """Seconds of ``work`` with LoRA or DoRA on every linear layer; ``model`` is as it was afterwards."""
     from peft import LoraConfig, get_peft_model
 
     from kt_resources.trainers.lora_product import add_lora_in_place
@@ -124,7 +130,7 @@ def _adapted(model: Any, learn: Callable[[Any], float], magnitudes: bool) -> flo
     config = LoraConfig(r=RANK, target_modules=names, use_dora=magnitudes)
     adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
     try:
-        return learn(adapted)
+        return work(adapted)
     finally:
         adapted.unload()
 
@@ -199,23 +205,31 @@ def _stepped(layers: Collection[Any], dtype: Any, device: str) -> float:
 
 
 def _touched(device: str) -> float:
+    """Bytes a second of memory that this process has not had before."""
     import torch
 
-    return TOUCHED / _fastest(lambda: torch.empty(TOUCHED, dtype=torch.uint8, device=device).fill_(1), device)
+    def touch() -> None:
+        if device != "cpu":
+            torch.empty(TOUCHED, dtype=torch.uint8, device=device).fill_(1)
+            return
+        with mmap.mmap(-1, TOUCHED) as fresh:  # an allocator gives back what it has
+            torch.frombuffer(fresh, dtype=torch.uint8).fill_(1)
+
+    return TOUCHED / _fastest(touch, device)
 
 
 def _written(device: str) -> float:
-    """Bytes a second, which one thread writes alone."""
+    """Bytes a second of new files, which one thread writes alone; all of them, as the first ones are the fastest."""
     import torch
+    from safetensors.torch import save_file
 
-    content = torch.ones(TOUCHED, dtype=torch.uint8, device=device)
-    with tempfile.TemporaryFile() as file:
-
-        def write() -> None:
-            file.seek(0)
-            torch.save(content, file)
-
-        return TOUCHED / (_fastest(write, device) * _threads(device))
+    content = {"weights": torch.ones(TOUCHED, dtype=torch.uint8, device=device)}
+    with tempfile.TemporaryDirectory() as folder:
+        start = _now(device)
+        for number in range(FILES):
+            torch.save(content, f"{folder}/{number}.pt")
+            save_file(content, f"{folder}/{number}.safetensors")
+        return 2 * FILES * TOUCHED / ((_now(device) - start) * _threads(device))
 
 
 def _decode(model: Any, shape: dict[str, Any], dtype: Any, device: str) -> float:

@@ -38,7 +38,7 @@ class Speed(Strict):
         dequantized_per_s: weights a second made whole from 4 bits.
         stepped_per_s: parameters a second that AdamW moves, gradients clipped, float32 copies kept where it has them.
         touched_per_s, written_per_s: bytes a second of memory asked for anew, and of checkpoints.
-        decode_layer_s: seconds of one block in a step of generation.
+        decode_layer_s, decode_adapter_s: seconds of one block in a step of generation, and of its adapters beside.
         imports_s: starting the program.
         bytes_per_s: of loading, saving and measuring a model's files.
         source: how these figures came about.
@@ -54,6 +54,7 @@ class Speed(Strict):
     touched_per_s: float
     written_per_s: float
     decode_layer_s: float
+    decode_adapter_s: float
     imports_s: float
     bytes_per_s: float
     source: str
@@ -75,6 +76,7 @@ def stated_speed(device: CatalogDevice, shape: ModelShape, precision: Precision)
         touched_per_s=bandwidth,
         written_per_s=1e9,
         decode_layer_s=layer_bytes / bandwidth + 5e-5,
+        decode_adapter_s=1.5e-4,
         imports_s=15.0,
         bytes_per_s=1e9,
         source=f"{device.tflops:g} TFLOPS × MFU {MFU:g} ({device.source})",

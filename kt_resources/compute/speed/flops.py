@@ -6,7 +6,13 @@ adapter's backward pass is 2, as frozen weights have no gradient, and attention 
 
 from dataclasses import dataclass
 
-from kt_resources.compute.memory.peak import Training, gradient_bytes, optimizer_bytes
+from kt_resources.compute.memory.peak import (
+    Training,
+    activation_bytes,
+    gradient_bytes,
+    has_copies,
+    optimizer_bytes,
+)
 
 BACKWARD = 2
 """Times that an adapter's products read and write a layer's numbers backwards: for its weights, and for the input."""
@@ -25,9 +31,11 @@ class Work:
         normed: weights whose columns are measured, each forward pass (DoRA).
         dequantized: weights that are made whole from 4 bits, each time they are used.
         stepped: parameters that the optimizer moves, each step they are moved in.
-        touched: bytes that are asked for anew: gradients each step, the optimizer's state in the first.
+        touched: bytes that are asked for anew: activations each pass, gradients each step, the optimizer's state in
+            the first.
         written: bytes of checkpoints and of kept weights.
         decoded: steps of generation, each a token for every sequence of a pass; ``decoded_tokens`` all tokens.
+        decoded_adapted: those in which an adapter's products are computed for themselves.
     """
 
     block: float = 0.0
@@ -41,6 +49,7 @@ class Work:
     written: float = 0.0
     decoded: float = 0.0
     decoded_tokens: float = 0.0
+    decoded_adapted: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
@@ -96,6 +105,7 @@ def learning(training: Training, tokens: float, length: float, scored: float) ->
         head=ahead.head * head_passes,
         adapted=ahead.adapted * (BACKWARD + 1 + again),
         normed=ahead.normed * (1 + again),
+        touched=activation_bytes(training, tokens),
         dequantized=ahead.dequantized * (2 + again + references),
     )
 
@@ -122,10 +132,23 @@ def _moving(training: Training, run: Run) -> Work:
     """What the optimizer moves, what memory it takes for that, and what is written of it, all processes together."""
     gradients, state = (part(training) * training.shards for part in (gradient_bytes, optimizer_bytes))
     kept = gradients  # the weights that are trained, in the type of their gradients
+    copied = 4.0 * training.update.trained if has_copies(training) else 0.0  # their float32 copies' gradients
     return Work(
         stepped=float(training.update.trained) * run.steps,
-        touched=gradients * run.steps + state,
+        touched=(gradients + copied) * run.steps + state,
         written=(kept + state) * run.checkpoints + kept * max(0, run.evaluations - 1),
+    )
+
+
+def _generated(training: Training, run: Run, completion: int) -> Work:
+    """All completions. On a CPU an adapter is folded in once a step: its product, a sum in float32, and the result."""
+    folds = training.kind == "cpu" and bool(training.update.adapted)
+    folded = training.shape.linear_parameters * (3 * 4 + training.dtype_bytes) if folds else 0
+    return Work(
+        decoded=run.passes * completion,
+        decoded_tokens=run.rows * completion,
+        decoded_adapted=run.passes * completion if training.update.adapted and not folds else 0,
+        touched=float(folded) * run.steps,
     )
 
 
@@ -141,10 +164,15 @@ def run_work(training: Training, run: Run) -> dict[str, Work]:
     train = step.times(run.passes) + _moving(training, run)
     held_out = lengths.num_validation_rows or 0
     if rollouts:
-        generated = Work(decoded=run.passes * rollouts.completion, decoded_tokens=run.rows * rollouts.completion)
+        generated = _generated(training, run, rollouts.completion)
         read = run.rows / (rollouts.group if training.kind == "cpu" else 1)
         prompts = forward(training, read * lengths.mean, lengths.mean, 0)
-        answers = Work(decoded=rollouts.completion * -(-held_out // 32), decoded_tokens=held_out * rollouts.completion)
+        steps = rollouts.completion * -(-held_out // 32)
+        answers = Work(
+            decoded=steps,
+            decoded_tokens=held_out * rollouts.completion,
+            decoded_adapted=steps if training.update.adapted else 0,
+        )
         return {"train": train + generated + prompts, "evaluate": answers.times(run.evaluations)}
     judged = forward(training, held_out * sequences * length, length, held_out * sequences * scored)
     if training.objective.reference == "start" or training.objective.companions:

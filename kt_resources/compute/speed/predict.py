@@ -14,7 +14,8 @@ def seconds_of(work: Work, speed: Speed, layers: int) -> float:
     adapters = work.adapted / speed.adapted_per_s + work.normed / speed.normed_per_s
     other = work.dequantized / speed.dequantized_per_s + work.stepped / speed.stepped_per_s
     bytes_moved = work.touched / speed.touched_per_s + work.written / speed.written_per_s
-    return learning + adapters + other + bytes_moved + work.decoded * layers * speed.decode_layer_s
+    decoding = layers * (work.decoded * speed.decode_layer_s + work.decoded_adapted * speed.decode_adapter_s)
+    return learning + adapters + other + bytes_moved + decoding
 
 
 def run_of(training: Training, optimization: Optimization, num_rows: int, processes: int = 1) -> Run:

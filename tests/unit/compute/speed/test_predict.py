@@ -6,7 +6,7 @@ import pytest
 
 from kt_resources.compute.catalog import catalog
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
-from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.peak import Training, activation_bytes
 from kt_resources.compute.memory.shape import published
 from kt_resources.compute.speed.calibration import MFU, Speed, stated_speed
 from kt_resources.compute.speed.flops import Run, Work, forward, learning, run_work
@@ -28,6 +28,7 @@ SPEED = Speed(
     touched_per_s=1e9,
     written_per_s=1e9,
     decode_layer_s=0.001,
+    decode_adapter_s=0.002,
     imports_s=10,
     bytes_per_s=1e9,
     source="given",
@@ -92,7 +93,19 @@ def test_training_all_weights_writes_them_with_the_optimizers_state() -> None:
     """Bfloat16: 2 + 12 bytes a parameter in each of 4 checkpoints, 2 more after each of 5 evaluations but the first."""
     work = run_work(training(update=FULL), Run(rows=100, steps=10, passes=10, evaluations=5, checkpoints=4))["train"]
     assert work.written / SHAPE.parameters == pytest.approx(4 * 14 + 4 * 2)
-    assert work.touched / SHAPE.parameters == pytest.approx(10 * 2 + 12)
+    gradients_and_state = work.touched - 10 * activation_bytes(training(update=FULL), 10 * 256)
+    assert gradients_and_state / SHAPE.parameters == pytest.approx(10 * (2 + 4) + 12)
+
+
+def test_an_adapter_slows_generation_where_it_is_not_folded_in() -> None:
+    """10 passes of 64 tokens through the adapters of 32 blocks, 2 ms each; on a CPU its weights are made whole."""
+    lora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16)
+    online = ObjectiveMemory(rollouts=Rollouts(completion=64))
+    run = Run(rows=160, steps=10, passes=10, evaluations=1)
+    on_gpu, on_cpu = (run_work(training(update=lora, objective=online, kind=kind), run) for kind in ("cuda", "cpu"))
+    assert (on_gpu["train"].decoded_adapted, on_cpu["train"].decoded_adapted) == (640, 0)
+    assert on_cpu["train"].touched - on_gpu["train"].touched >= 10 * 14 * SHAPE.linear_parameters * 0.9
+    assert on_cpu["evaluate"].decoded_adapted == on_cpu["evaluate"].decoded > 0
 
 
 def test_steps_are_counted_as_transformers_counts_them() -> None:
