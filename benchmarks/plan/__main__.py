@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path(".kt/plan"), help="where configurations and outcomes lie")
     parser.add_argument("--lock", type=Path, help="hold this lock file while a configuration runs")
     parser.add_argument("--table-only", action="store_true", help="measure nothing more")
-    parser.add_argument("--line", nargs="?", const="default", help="of the trainings of this line, which is made")
+    parser.add_argument("--line", nargs="?", const="arithmetic", help="of this line's trainings, which are made")
     options = parser.parse_args()
     if options.line:
         from benchmarks.plan.line import section

@@ -329,5 +329,6 @@ def _measure(training: Training) -> dict[Part, float]:
 def _with_allocator(training: Training, parts: dict[Part, float]) -> dict[Part, float]:
     """Beside what is asked for, what the allocator holds in pieces too small to use: a share of what comes and goes."""
     moving: tuple[Part, ...] = ("activations", "logits", "rollout_cache")
-    share = training.constants.allocator_share
+    constants = training.constants
+    share = constants.broken_share if training.update.frozen_bits else constants.allocator_share
     return parts | {"allocator": share * sum(parts.get(part, 0.0) for part in moving)}

@@ -15,7 +15,7 @@ from typing import Any
 TOKENS = (4, 128)
 """Sequences and their length in the timed passes."""
 
-REPEATS = 3
+REPEATS = 7
 LAYERS = 2
 PASSES = 2
 """Forwards, and backwards towards the activations."""

@@ -34,7 +34,7 @@ class Work:
         touched: bytes that are asked for anew: activations each pass, gradients each step, the optimizer's state in
             the first.
         written: bytes of checkpoints and of kept weights.
-        decoded: steps of generation, each a token for every sequence of a pass; ``decoded_tokens`` all tokens.
+        decoded: steps of generation, each a token for every sequence that is generated at once.
         decoded_adapted: those in which an adapter's products are computed for themselves.
     """
 
@@ -48,7 +48,6 @@ class Work:
     touched: float = 0.0
     written: float = 0.0
     decoded: float = 0.0
-    decoded_tokens: float = 0.0
     decoded_adapted: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
@@ -141,14 +140,23 @@ def _moving(training: Training, run: Run) -> Work:
 
 
 def _generated(training: Training, run: Run, completion: int) -> Work:
-    """All completions. On a CPU an adapter is folded in once a step: its product, a sum in float32, and the result."""
+    """All completions, each as long as it may be.
+
+    On a CPU an adapter is folded in once a step: its product, a sum in float32, and the result.
+    """
     folds = training.kind == "cpu" and bool(training.update.adapted)
     folded = training.shape.linear_parameters * (3 * 4 + training.dtype_bytes) if folds else 0
+    drawn = _drawn(training, run.steps * completion, run.rows * completion, adapted=not folds)
+    return drawn + Work(touched=float(folded) * run.steps)
+
+
+def _drawn(training: Training, steps: float, tokens: float, adapted: bool = True) -> Work:
+    """``tokens`` in ``steps`` passes, each through all linear layers and the head."""
+    shape = training.shape
     return Work(
-        decoded=run.passes * completion,
-        decoded_tokens=run.rows * completion,
-        decoded_adapted=run.passes * completion if training.update.adapted and not folds else 0,
-        touched=float(folded) * run.steps,
+        block=2.0 * tokens * (shape.linear_parameters + shape.hidden * shape.vocab),
+        decoded=steps,
+        decoded_adapted=steps if adapted and training.update.adapted else 0,
     )
 
 
@@ -168,11 +176,7 @@ def run_work(training: Training, run: Run) -> dict[str, Work]:
         read = run.rows / (rollouts.group if training.kind == "cpu" else 1)
         prompts = forward(training, read * lengths.mean, lengths.mean, 0)
         steps = rollouts.completion * -(-held_out // 32)
-        answers = Work(
-            decoded=steps,
-            decoded_tokens=held_out * rollouts.completion,
-            decoded_adapted=steps if training.update.adapted else 0,
-        )
+        answers = _drawn(training, steps, held_out * rollouts.completion)
         return {"train": train + generated + prompts, "evaluate": answers.times(run.evaluations)}
     judged = forward(training, held_out * sequences * length, length, held_out * sequences * scored)
     if training.objective.reference == "start" or training.objective.companions:

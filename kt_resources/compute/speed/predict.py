@@ -9,7 +9,7 @@ from kt_resources.trainers.spec import Optimization, paces
 
 
 def seconds_of(work: Work, speed: Speed, layers: int) -> float:
-    """Seconds of ``work`` at the rates of ``speed``; generation is the larger of its arithmetic and its steps."""
+    """Seconds of ``work`` at the rates of ``speed``."""
     learning = work.block / speed.block_flops + work.weights / speed.weights_flops + work.head / speed.head_flops
     adapters = work.adapted / speed.adapted_per_s + work.normed / speed.normed_per_s
     other = work.dequantized / speed.dequantized_per_s + work.stepped / speed.stepped_per_s

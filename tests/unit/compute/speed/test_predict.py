@@ -98,14 +98,16 @@ def test_training_all_weights_writes_them_with_the_optimizers_state() -> None:
 
 
 def test_an_adapter_slows_generation_where_it_is_not_folded_in() -> None:
-    """10 passes of 64 tokens through the adapters of 32 blocks, 2 ms each; on a CPU its weights are made whole."""
+    """10 steps of 64 tokens; on a CPU 14 bytes a weight are asked for in each instead."""
     lora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16)
     online = ObjectiveMemory(rollouts=Rollouts(completion=64))
-    run = Run(rows=160, steps=10, passes=10, evaluations=1)
-    on_gpu, on_cpu = (run_work(training(update=lora, objective=online, kind=kind), run) for kind in ("cuda", "cpu"))
-    assert (on_gpu["train"].decoded_adapted, on_cpu["train"].decoded_adapted) == (640, 0)
-    assert on_cpu["train"].touched - on_gpu["train"].touched >= 10 * 14 * SHAPE.linear_parameters * 0.9
-    assert on_cpu["evaluate"].decoded_adapted == on_cpu["evaluate"].decoded > 0
+    on_gpu, on_cpu = (training(update=lora, objective=online, kind=kind) for kind in ("cuda", "cpu"))
+    ten, twenty = (Run(rows=160, steps=steps, passes=20, evaluations=1) for steps in (10, 20))
+    assert [run_work(one, ten)["train"].decoded_adapted for one in (on_gpu, on_cpu)] == [640, 0]
+    folded = run_work(on_cpu, twenty)["train"].touched - run_work(on_cpu, ten)["train"].touched
+    assert folded == pytest.approx(10 * (3 * 4 + 2) * SHAPE.linear_parameters)
+    answers = run_work(on_cpu, ten)["evaluate"]
+    assert answers.decoded_adapted == answers.decoded > 0
 
 
 def test_steps_are_counted_as_transformers_counts_them() -> None:
@@ -126,7 +128,7 @@ def test_an_online_epoch_asks_every_prompt_as_often_as_its_group() -> None:
 
 
 def test_generation_is_in_the_time_of_an_online_objective() -> None:
-    """10 passes of 64 tokens through 32 blocks of a millisecond: 20.5 s beside the learning."""
+    """10 steps of 64 tokens through 32 blocks of a millisecond: 20.5 s beside the learning."""
     online = training(objective=ObjectiveMemory(rollouts=Rollouts(completion=64)))
     run = Run(rows=160, steps=10, passes=10, evaluations=0)
     with_decoding = predict_seconds(online, run, SPEED)["train"]
