@@ -110,8 +110,8 @@ def _write_table(model_dir: Path, work: Path) -> None:
         precision = configuration.precision
         if precision not in speeds:
             speeds[precision] = calibrated_speed(work, cpu_device(), shape, precision)
-        measured = json.loads((folder / "measured.json").read_text())
-        rows.append(compared(measured, model_dir, folder, speeds[precision]))
+        result = json.loads((folder / "measured.json").read_text())["result"]
+        rows.append(compared(configuration, result, model_dir, folder, speeds[precision]))
     write_section(PAGE, published())
     if rows:
         (work / "compared.json").write_text(json.dumps(rows, indent=2))

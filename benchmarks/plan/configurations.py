@@ -1,9 +1,9 @@
 """What is measured: objective × update × length × batch of the 135M model, a step or two each.
 
-``fit`` configurations were looked at while the model's constants were chosen; ``test`` ones were run afterwards.
+``fit`` configurations were looked at while the model was made; ``test`` ones were run afterwards.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 STEPS = {"full": 2}
@@ -52,17 +52,15 @@ def grpo(group: int, completion: int) -> dict[str, Any]:
 
 CHECKPOINTED = {"gradient_checkpointing": True}
 
-CONFIGURATIONS = (
-    # -- looked at while the constants were chosen
-    Configuration("sft", "lora", 128, 8, role="fit"),
-    Configuration("sft", "full", 128, 4, role="fit"),
-    Configuration("dpo", "lora", 128, 2, role="fit"),
-    Configuration("orpo", "lora", 128, 2, role="fit"),
-    Configuration("sft", "lora", 128, 8, "bf16", role="fit"),
-    Configuration("sft", "qlora", 64, 4, role="fit"),
-    Configuration("sft", "dora", 64, 4, role="fit"),
-    Configuration("grpo", "lora", 32, 4, role="fit", options=grpo(4, 16)),
-    # -- only tests
+LOOKED_AT = (
+    Configuration("sft", "lora", 128, 8),
+    Configuration("sft", "full", 128, 4),
+    Configuration("dpo", "lora", 128, 2),
+    Configuration("orpo", "lora", 128, 2),
+    Configuration("sft", "lora", 128, 8, "bf16"),
+    Configuration("sft", "qlora", 64, 4),
+    Configuration("sft", "dora", 64, 4),
+    Configuration("grpo", "lora", 32, 4, options=grpo(4, 16)),
     Configuration("sft", "lora", 64, 4),
     Configuration("dpo", "full", 64, 2),
     Configuration("sft", "lora", 512, 2),
@@ -88,3 +86,18 @@ CONFIGURATIONS = (
     Configuration("distillation", "full", 64, 4, "bf16"),
     Configuration("sft", "lora", 256, 8),
 )
+"""Their measurements shaped the model: its terms, and its constants."""
+
+RUN_AFTERWARDS = (
+    Configuration("sft", "lora", 96, 8, "bf16"),
+    Configuration("dpo", "dora", 96, 2),
+    Configuration("orpo", "qlora", 64, 4, "bf16"),
+    Configuration("sft", "full", 96, 8),
+    Configuration("ipo", "full", 96, 2, "bf16"),
+    Configuration("grpo", "lora", 48, 8, "bf16", options=grpo(4, 24)),
+    Configuration("simpo", "lora", 192, 2),
+    Configuration("sft", "qlora", 192, 4, optimization=CHECKPOINTED),
+)
+"""Nothing was changed since these were measured."""
+
+CONFIGURATIONS = (*(replace(one, role="fit") for one in LOOKED_AT), *RUN_AFTERWARDS)

@@ -15,9 +15,10 @@ from kt_resources.trainers.lengths import counted_lengths
 from kt_resources.trainers.memory import training_of
 
 
-def compared(measured: Mapping[str, Any], model_dir: Path, folder: Path, speed: Speed) -> dict[str, Any]:
+def compared(
+    configuration: Configuration, result: Mapping[str, Any], model_dir: Path, folder: Path, speed: Speed
+) -> dict[str, Any]:
     """Prediction and measurement of one configuration side by side; GB of 10^9 bytes, processor seconds."""
-    configuration = Configuration(**measured["configuration"])
     spec = spec_of(configuration, model_dir, folder)
     shape = shape_of_folder(model_dir)
     lengths = counted_lengths(folder / "rows", model_dir / "tokenizer.json")
@@ -27,7 +28,6 @@ def compared(measured: Mapping[str, Any], model_dir: Path, folder: Path, speed: 
     memory = predict(even)
     run = run_of(even, spec.optimization, lengths.num_rows or 0)
     seconds = predict_seconds(even, run, speed)
-    result = measured["result"]
     return {
         "name": configuration.name,
         "role": configuration.role,

@@ -10,7 +10,7 @@ HEAD = """{begin}
 ## Measured
 
 Made by `make plan-benchmark`: the 135M model, {count} configurations, each trained for a step or two by the training
-program's own code in a process of its own on the CPU. `fit`: looked at while the constants were chosen; `test`: run
+program's own code in a process of its own on the CPU. `fit`: looked at while the model was made; `test`: run
 afterwards. Memory is the process's peak resident set; time is processor seconds of training and evaluation on one
 thread, as the machine was shared.
 

@@ -22,7 +22,7 @@ class Constants(Strict):
 
 
 CPU = Constants(process_gb=0.62, after_gb=0.62, mapped_share=1.0, allocator_share=0.2, broken_share=0.8)
-"""Measured on the configurations that docs/plan.md names as fitted; 0.557 GB are the imports alone."""
+"""Fitted on the configurations that docs/plan.md names so; 0.557 GB are the imports alone."""
 
 KEPT_KERNELS = 1024
 """Capacity of oneDNN's primitive cache."""
