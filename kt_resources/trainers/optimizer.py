@@ -35,9 +35,10 @@ class Float32Copies(_Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step in float32, then the rounded values into the model."""
+        """One step in float32, then the rounded values into the model, whose gradients are gone."""
         for parameter, copy in self._pairs:
             copy.grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None  # never all gradients twice
         result = super().step(closure)
         for parameter, copy in self._pairs:
             parameter.copy_(copy)

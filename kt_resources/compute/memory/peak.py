@@ -263,9 +263,10 @@ def _train(training: Training) -> dict[Part, float]:
 
 
 def _stepping(training: Training) -> dict[Part, float]:
-    """The optimizer's step: no activations, but the gradients of the float32 copies beside the weights' own."""
-    copies = 4.0 * training.update.trained / training.shards if has_copies(training) else 0.0
-    return {"gradients": gradient_bytes(training) + copies, "optimizer": optimizer_bytes(training)}
+    """The optimizer's step: no activations; float32 copies have their gradients in place of the weights'."""
+    copies = 4.0 * training.update.trained / training.shards
+    gradients = copies if has_copies(training) else gradient_bytes(training)
+    return {"gradients": gradients, "optimizer": optimizer_bytes(training)}
 
 
 def _head(training: Training, tokens: int, scored: int) -> float:

@@ -192,12 +192,13 @@ def _stepped(layers: Collection[Any], dtype: Any, device: str) -> float:
 
     times = -(-STEPPED // sum(p.numel() for p in layers))
     parameters = [torch.zeros_like(p, requires_grad=True) for p in layers for _ in range(times)]
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
     kind = MasterAdamW if dtype == torch.bfloat16 else torch.optim.AdamW
     optimizer = kind([{"params": parameters}], lr=0.0, fused=True)
 
     def step() -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient  # a step with float32 copies takes it away
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
 

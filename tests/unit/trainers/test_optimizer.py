@@ -1,5 +1,8 @@
 """AdamW with float32 copies: small updates to bfloat16 weights add up, and checkpoints hold them."""
 
+from typing import Any
+
+import pytest
 import torch
 
 from kt_resources.trainers.optimizer import MasterAdamW
@@ -51,3 +54,20 @@ def test_zero_grad_clears_the_models_gradients() -> None:
     parameter.grad = torch.ones_like(parameter)
     optimizer.zero_grad()
     assert parameter.grad is None
+
+
+def test_in_a_step_gradients_are_held_in_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What AdamW sees has the copies' type, and the weights' own gradients are gone by then."""
+    parameter = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    optimizer = MasterAdamW([{"params": [parameter]}], lr=0.1)
+    (copy,) = optimizer.param_groups[0]["params"]
+    held: list[tuple[torch.dtype, bool]] = []
+    whole = torch.optim.AdamW.step
+
+    def seen(self: Any, closure: Any = None) -> Any:
+        held.append((copy.grad.dtype, parameter.grad is None))
+        return whole(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", seen)
+    _steps(optimizer, parameter, 1)
+    assert held == [(torch.float32, True)] and parameter[0] < 1
