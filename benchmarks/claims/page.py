@@ -14,7 +14,7 @@ from benchmarks.claims.cells import (
     SEEDS,
     STEPS,
 )
-from benchmarks.claims.verdicts import CLAIMS, BySeed, judge
+from benchmarks.claims.verdicts import CLAIMS, BySeed, judge, last_loss
 
 HEAD = """# Claims, tried
 
@@ -96,5 +96,5 @@ def _mean(results: Sequence[Mapping[str, Any]], figure: str, form: str) -> str:
 
 
 def _last_loss(results: Sequence[Mapping[str, Any]]) -> str:
-    losses = [{int(step): loss for step, loss in result["losses"].items()} for result in results if "losses" in result]
-    return f"{statistics.mean(each[max(each)] for each in losses):.3f}" if losses else ""
+    losses = [last_loss(result) for result in results if "losses" in result]
+    return f"{statistics.mean(losses):.3f}" if losses else ""

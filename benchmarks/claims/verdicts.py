@@ -71,10 +71,11 @@ def _difference(one: str, other: str) -> Callable[[BySeed], float]:
 
 def _loss(one: str, other: str) -> Callable[[BySeed], float]:
     """Difference of the last held-out losses, in nats a token: steadier than answers, which are right or wrong."""
-    return lambda cells: _last_loss(cells[one]) - _last_loss(cells[other])
+    return lambda cells: last_loss(cells[one]) - last_loss(cells[other])
 
 
-def _last_loss(cell: Mapping[str, Any]) -> float:
+def last_loss(cell: Mapping[str, Any]) -> float:
+    """The held-out loss after the last step, in nats a token."""
     losses = {int(step): loss for step, loss in cell["losses"].items()}
     return losses[max(losses)]
 
@@ -84,7 +85,7 @@ def _convergence(one: str, other: str) -> Callable[[BySeed], float]:
 
     def figure(cells: BySeed) -> float:
         losses = {int(step): loss for step, loss in cells[one]["losses"].items()}
-        ends_at, target = max(losses), _last_loss(cells[other])
+        ends_at, target = max(losses), last_loss(cells[other])
         reached = [step for step, loss in sorted(losses.items()) if step > 0 and loss <= target]
         return ends_at / reached[0] if reached else target / losses[ends_at]
 
