@@ -183,7 +183,7 @@ def _print_sums(console: Console, plan: LinePlan) -> None:
     if unknown:
         console.print(f"[dim]not in the time, as never made here: {', '.join(unknown)}[/]")
     if any(not stage.known_rows for stage in plan.stages):
-        console.print("[dim]≤: the rows are not made yet; they may be as long as max_seq_len lets them[/]")
+        console.print("[dim]≤: the rows are not made yet; in memory they may be as long as max_seq_len lets them[/]")
 
 
 def duration(seconds: float | None) -> str:

@@ -48,17 +48,28 @@ def sample_by_weight(
         DataError: no source has a row.
     """
     available = {name: len(rows_by_source.get(name, ())) for name in weights}
-    if not any(available.values()):
-        mend = "look at the reasons in curated_examples' metadata, or name other sources in the weights"
-        raise DataError("none of the mix's sources has a row", where=f"weights {', '.join(weights)}", mend=mend)
-    wanted = apportion(_total(available, weights) if num_rows is None else num_rows, weights)
-    taken = {name: min(count, available[name]) for name, count in wanted.items()}
+    wanted, taken = counts_by_weight(available, weights, num_rows)
     generator = random.Random(seed)
     rows = [row for name in weights for row in generator.sample(list(rows_by_source.get(name, ())), taken[name])]
     generator.shuffle(rows)
     short = [name for name in weights if taken[name] < wanted[name]]
     notes = [f"{name} ran short: {taken[name]} of {wanted[name]} rows" for name in short]
     return Sampled(rows, wanted, taken, notes)
+
+
+def counts_by_weight(
+    available: Mapping[str, int], weights: Mapping[str, float], num_rows: int | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """``(wanted, taken)``, rows by source: what the weights ask, and what of it is ``available``.
+
+    Raises:
+        DataError: no source has a row.
+    """
+    if not any(available.values()):
+        mend = "look at the reasons in curated_examples' metadata, or name other sources in the weights"
+        raise DataError("none of the mix's sources has a row", where=f"weights {', '.join(weights)}", mend=mend)
+    wanted = apportion(_total(available, weights) if num_rows is None else num_rows, weights)
+    return wanted, {name: min(count, available[name]) for name, count in wanted.items()}
 
 
 def _total(available: Mapping[str, int], weights: Mapping[str, float]) -> int:

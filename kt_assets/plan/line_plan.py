@@ -1,10 +1,12 @@
 """The plan of a line: stage by stage what will be made, with which memory, time, disk and cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kt_assets.line import Line
+from kt_assets.plan.expected import expected_lengths
+from kt_assets.plan.glance import Sources
 from kt_assets.plan.steps import certain, is_training, settings_of, step_place
 from kt_assets.plan.times import Seconds, SpeedSource, stage_seconds
 from kt_assets.stage import Stage
@@ -102,10 +104,12 @@ def plan_line(
 
     Raises:
         ComputeError: a training's needs cannot be served by ``devices``.
+        DataError: rows that a training waits for stand in a file that is absent or cannot be read.
     """
-    stale = stale_stages(line, store)
+    stale, sources = stale_stages(line, store), Sources(line.recipe.data, line.folder)
     stages = [
-        _plan(stage, stale.get(name), store, shape, devices, speeds, prices) for name, stage in line.stages.items()
+        _plan(stage, stale.get(name), store, shape, devices, speeds, prices, sources)
+        for name, stage in line.stages.items()
     ]
     return LinePlan(line.name, devices[0], shape, prices, stages, line.absent)
 
@@ -118,11 +122,13 @@ def _plan(
     devices: Sequence[Device],
     speeds: SpeedSource,
     prices: Prices,
+    sources: Sources,
 ) -> StagePlan:
     why, past = str(stale) if stale else "", store.current(stage.asset)
     disk = _size_gb(past) if past else _model_gb(stage, shape)
     if is_training(stage):
-        return _training_plan(stage, why, past, step_place(stage, store, shape, devices), speeds, prices)
+        place = step_place(stage, store, shape, devices)
+        return _training_plan(stage, why, past, place, speeds, prices, sources)
     seconds = stage_seconds(past) if past else None
     device = devices[0] if stage.needs else None
     cost = _cost(prices, device, seconds) if device else None
@@ -132,14 +138,21 @@ def _plan(
 
 
 def _training_plan(
-    stage: Stage, why: str, past: Artifact | None, place: Place, speeds: SpeedSource, prices: Prices
+    stage: Stage,
+    why: str,
+    past: Artifact | None,
+    place: Place,
+    speeds: SpeedSource,
+    prices: Prices,
+    sources: Sources,
 ) -> StagePlan:
     config: Any = stage.config
     settings, shape = settings_of(config), place.shape
-    training = training_of(shape, *_axes(settings), place.lengths, place.device, place.precision, place.needs)
+    timed = place if place.lengths.known else replace(place, lengths=expected_lengths(stage, sources, place.lengths))
+    training = training_of(shape, *_axes(settings), timed.lengths, place.device, place.precision, place.needs)
     memory = place.memory(settings)
     fits = memory.peak_gb <= place.usable_gb
-    seconds = speeds.training(training, settings.optimization, place, past)
+    seconds = speeds.training(training, settings.optimization, timed, past)
     trained = training.update.trained
     checkpoints = 2 * (trained * 12 + (shape.parameters * 4 if training.update.all_weights else 0)) / 1e9
     return StagePlan(

@@ -12,8 +12,8 @@ from kt_resources.store.store import Artifact
 from kt_resources.trainers.fitting import Place
 from kt_resources.trainers.spec import Optimization
 
-UNKNOWN_ROWS = 1000
-"""Rows that are assumed where a step trains by epochs and its rows are not made yet."""
+MOST_ROWS = "; as many rows as the sources can give, about as long as theirs"
+"""Said where a step's rows are not made yet."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,19 @@ class SpeedSource:
     def training(
         self, training: Training, optimization: Optimization, place: Place, past: Artifact | None
     ) -> Seconds | None:
-        """Seconds of a training: at the rate of its own last run on such a device, else at the device's rates."""
-        processes = place.needs.devices
-        run = run_of(training, optimization, place.lengths.num_rows or UNKNOWN_ROWS, processes)
+        """Seconds of a training: at the rate of its own last run on such a device, else at the device's rates.
+
+        Args:
+            training: with ``place`` its rows' number and lengths, counted or expected.
+        """
+        assert place.lengths.num_rows is not None
+        run = run_of(training, optimization, place.lengths.num_rows, place.needs.devices)
         if (known := _past_seconds(training, run.rows, place, past)) is not None:
             return known
         speed = self.speed(place)
         if speed is None:
             return None
-        assumed = "" if place.lengths.num_rows or optimization.max_steps else f"; {UNKNOWN_ROWS} rows assumed"
+        assumed = "" if place.lengths.known else MOST_ROWS
         return Seconds(predict_seconds(training, run, speed), speed.source + assumed)
 
 

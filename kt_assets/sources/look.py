@@ -11,6 +11,7 @@ from typing import Any, Literal
 from kt_assets.sources.read_file import BadRow, read_file
 from kt_resources.recipes.data import FileSource
 from kt_resources.store.schemas import Row, prompt_key, prompt_text
+from kt_resources.tokenizing import about_tokens
 from kt_resources.verifiers import extract_answer
 from kt_resources.verifiers.numeric import parse_number
 
@@ -36,7 +37,7 @@ class Seen:
         num_prompts: distinct ones.
         answers: what the right answers are, where there are any.
         marker: what stands before the answer in the completions; None where the whole completion is the answer.
-        row_chars, answer_chars: the 99th percentile of a row's and of a completion's characters.
+        row_tokens, answer_tokens: the 99th percentile of a row's and of a completion's tokens, about.
         num_bad, first_bad: rows that cannot be used, and the reason of the first.
     """
 
@@ -46,8 +47,8 @@ class Seen:
     num_prompts: int
     answers: Answers
     marker: str | None
-    row_chars: int
-    answer_chars: int
+    row_tokens: int
+    answer_tokens: int
     num_bad: int = 0
     first_bad: str | None = None
 
@@ -80,8 +81,8 @@ def look_at(path: Path) -> Seen:
         num_prompts=len({prompt_key(row) for row in usable}),
         answers=kind_of_answers(right_answers(usable, marker)),
         marker=marker,
-        row_chars=_percentile([len(prompt_text(row)) + max(map(len, _texts(row)), default=0) for row in usable]),
-        answer_chars=_percentile([len(text) for text in completions]),
+        row_tokens=_percentile([about_tokens(prompt_text(row)) + _longest_answer(row) for row in usable]),
+        answer_tokens=_percentile([about_tokens(text) for text in completions]),
         num_bad=len(reasons),
         first_bad=reasons[0] if reasons else None,
     )
@@ -125,8 +126,9 @@ def _usable(row: Row, kind: Kind) -> bool:
     return kind == "prompts" or row["completion"] is not None
 
 
-def _texts(row: Row) -> list[str]:
-    return [row[name] for name in ("completion", "rejected") if row[name] is not None]
+def _longest_answer(row: Row) -> int:
+    answers = [row[name] for name in ("completion", "rejected") if row[name] is not None]
+    return max(map(about_tokens, answers), default=0)
 
 
 def _is_json(text: str) -> bool:

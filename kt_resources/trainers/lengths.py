@@ -6,13 +6,12 @@ from typing import Any
 
 from kt_resources.compute.memory.parts import Lengths
 from kt_resources.store.tables import iter_rows
+from kt_resources.tokenizing import about_tokens
 from kt_resources.trainers.objectives.base import ObjectiveConfig
 from kt_resources.trainers.spec import Optimization
 
 TEMPLATE_TOKENS = 6
 """Tokens that a chat template puts around one message, about; and a default system message of the same order."""
-
-CHARS_A_TOKEN = 4
 
 ANSWER_SHARE = 0.5
 """Share of a row's tokens that is taken for scored where rows are not made yet."""
@@ -35,7 +34,7 @@ def counted_lengths(folder: Path, tokenizer_file: Path) -> Lengths:
     """Lengths of the rows in ``folder`` (``train.parquet``, ``validation.parquet``), of any kind.
 
     Tokenized rows are counted as they stand; the others by the tokenizer's own file, with an allowance for the chat
-    template, or at four characters a token where the tokenizer has no such file.
+    template, or by :func:`about_tokens` where the tokenizer has no such file.
 
     Args:
         tokenizer_file: ``tokenizer.json`` of the base model.
@@ -84,5 +83,5 @@ def prompt_tokens(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> int:
 
 def _tokens(text: str, tokenizer: Any) -> int:
     if tokenizer is None:
-        return len(text) // CHARS_A_TOKEN + 1
+        return about_tokens(text)
     return len(tokenizer.encode(text, add_special_tokens=False).ids)

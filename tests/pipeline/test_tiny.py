@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from kt_assets.definitions import load_lines
+from kt_assets.plan.expected import expected_lengths
+from kt_assets.plan.glance import Sources
+from kt_assets.plan.steps import is_training, step_lengths
 from kt_resources.store.tables import read_rows
 from kt_resources.store.verdicts import read_verdict
 
@@ -126,3 +130,15 @@ def test_dagster_knows_every_version(kt: Any) -> None:
     assert told["not_what_dagster_knows"] == []
     assert told["damaged"] == {}
     assert told["unfinished_mb"] == {}
+
+
+def test_the_plan_expects_at_least_the_rows_that_were_made_and_about_their_lengths(kt: Any) -> None:
+    """Curation and a policy that is never right take rows out; text is counted by no tokenizer."""
+    line = next(line for line in load_lines()[0] if line.name == "tiny")
+    sources = Sources(line.recipe.data, line.folder)
+    for stage in filter(is_training, line.stages.values()):
+        made = step_lengths(stage, kt.store)
+        expected = expected_lengths(stage, sources, made.model_copy(update={"longest": 256}))
+        assert made.num_rows is not None and expected.num_rows is not None
+        assert made.num_rows <= expected.num_rows
+        assert expected.mean == pytest.approx(made.mean, rel=0.3)

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from transformers import AutoTokenizer
 
 from kt_resources.bases.load import copy_checkpoint
-from kt_resources.tokenizing import load_tokenizer
+from kt_resources.tokenizing import about_tokens, load_tokenizer
 
 PROMPT = [{"role": "user", "content": "How many legs have 12 cows?  \n 3 hens"}]
 
@@ -40,3 +41,17 @@ def test_another_class_is_left_to_auto(tiny_model_dir: Path, tmp_path: Path) -> 
     config = folder / "tokenizer_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"tokenizer_class": "Qwen2Tokenizer"}))
     assert type(load_tokenizer(folder)) is type(AutoTokenizer.from_pretrained(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("What is 12 + 30?", 8),
+        ("It depends on characterization.", 6),  # sixteen letters are two tokens
+        ('{"a_b": 1}\n\n', 10),  # line breaks together are one
+        ("Straßen", 4),
+        ("", 0),
+    ],
+)
+def test_tokens_are_counted_without_a_tokenizer(text: str, pieces: int) -> None:
+    assert about_tokens(text) == pieces

@@ -9,8 +9,8 @@ from kt_resources.errors import DataError, RecipeError
 
 FEWEST_ROWS = 20
 FEWEST_PROMPTS_FOR_RL = 32
-CHARS_A_TOKEN = 2.5
-"""Fewer than the usual four: tables, numbers and other languages than English make more tokens."""
+MARGIN = 1.25
+"""Tokens are counted without a tokenizer, and rows beyond the limit are dropped."""
 
 TEMPLATE_TOKENS = 96
 """What a chat template writes around a row, a default system message included."""
@@ -60,13 +60,13 @@ class Draft:
 
     @property
     def max_tokens(self) -> int:
-        """The longest row in tokens, as estimated from its characters."""
-        return tokens(max(seen.row_chars for seen in self.rows.values()), TEMPLATE_TOKENS, 64, 2048)
+        """A limit in tokens that the rows keep, as estimated from their text."""
+        return limit_of(max(seen.row_tokens for seen in self.rows.values()), TEMPLATE_TOKENS, 64, 2048)
 
     @property
     def max_new_tokens(self) -> int:
-        """The longest answer in tokens, as estimated."""
-        return tokens(max(seen.answer_chars for seen in self.rows.values()), 8, 16, 512)
+        """A limit in tokens that the answers keep, as estimated."""
+        return limit_of(max(seen.answer_tokens for seen in self.rows.values()), 8, 16, 512)
 
     @property
     def held_out_fraction(self) -> float:
@@ -125,9 +125,9 @@ def draft_recipe(
     return draft
 
 
-def tokens(chars: int, more: int, step: int, limit: int) -> int:
-    """``chars`` in tokens, with ``more`` around them, rounded up to a multiple of ``step``, at most ``limit``."""
-    return min(limit, -(-(round(chars / CHARS_A_TOKEN) + more) // step) * step)
+def limit_of(tokens: int, more: int, step: int, limit: int) -> int:
+    """``tokens`` with a margin and ``more`` around them, rounded up to a multiple of ``step``, at most ``limit``."""
+    return min(limit, -(-(round(tokens * MARGIN) + more) // step) * step)
 
 
 def _named(seen: Sequence[Seen]) -> dict[str, Seen]:

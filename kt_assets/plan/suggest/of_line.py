@@ -1,11 +1,12 @@
 """The situation of a line that there is: its rows by kind, as the recipe and its files tell them."""
 
+from statistics import fmean
+
 from kt_assets.line import Line
+from kt_assets.plan.glance import Sources
 from kt_assets.plan.suggest.situation import Goal, Situation, Wish
-from kt_assets.sources.read_file import read_file
 from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.shape import ModelShape
-from kt_resources.recipes.data import Source
 
 KINDS = {"mix": "examples", "on_policy_pairs": "pairs", "pairs": "pairs", "labels": "labels", "prompts": "prompts"}
 """Type of a dataset → the kind of rows that it holds."""
@@ -14,10 +15,11 @@ KINDS = {"mix": "examples", "on_policy_pairs": "pairs", "pairs": "pairs", "label
 def line_situation(line: Line, shape: ModelShape, device: Device, goal: Goal, wish: Wish) -> Situation:
     """Rows of sources by purpose; pairs and labels count where a dataset of the recipe makes or holds them."""
     recipe = line.recipe
-    rows = {purpose: 0 for purpose in ("train", "preference", "rl")}
+    sources, rows = Sources(recipe.data, line.folder), {purpose: 0 for purpose in ("train", "preference", "rl")}
     for source in recipe.data.sources:
-        rows[source.purpose] += num_rows(line, source)
+        rows[source.purpose] += sources.num_rows(source.name)
     kinds = {KINDS.get(dataset.type, "") for dataset in recipe.datasets.values()}
+    seen = [sum(tokens) for source in recipe.data.sources for tokens in sources.glance(source.name).lengths]
     longest = recipe.data.curation.max_tokens
     answer = min(longest, recipe.evaluate.max_new_tokens)
     return Situation(
@@ -29,18 +31,11 @@ def line_situation(line: Line, shape: ModelShape, device: Device, goal: Goal, wi
         prompts=rows["rl"],
         verifiable=recipe.verifier.type != "none",
         longest=longest,
-        mean=longest / 2,
+        mean=min(float(longest), fmean(seen)),
         answer_tokens=answer,
         goal=goal,
         wish=wish,
     )
-
-
-def num_rows(line: Line, source: Source) -> int:
-    """Rows that a source asks for, or that its file has."""
-    if source.type == "reasoning_gym":
-        return source.num_rows
-    return sum(1 for _ in read_file(line.folder / source.path, source))
 
 
 def dataset_names(line: Line) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kt_assets.cli.init.draft import draft_recipe, tokens
+from kt_assets.cli.init.draft import draft_recipe, limit_of
 from kt_assets.sources.look import kind_of_answers, look_at
 from kt_resources.errors import DataError, RecipeError
 from kt_resources.recipes.loading import load_recipe
@@ -55,7 +55,7 @@ def test_what_is_seen_in_a_file(tmp_path: Path) -> None:
     seen = look_at(write(tmp_path / "My Notes.jsonl", rows))
     assert (seen.kind, seen.num_rows, seen.answers, seen.marker) == ("examples", 20, "numeric", "####")
     assert (seen.num_bad, seen.name) == (2, "my_notes")
-    assert seen.answer_chars == len("It is so. #### 19")
+    assert seen.answer_tokens == len(["It", "is", "so", ".", *"####", *"19"])
     assert seen.first_bad and seen.first_bad.startswith("My Notes.jsonl:22: this is no JSON")
 
 
@@ -126,9 +126,9 @@ def test_too_little_is_refused(tmp_path: Path) -> None:
 
 
 def test_lengths_in_tokens_are_estimated_upwards() -> None:
-    # 100 characters / 2.5 + 48 = 88, the next multiple of 64 is 128
-    assert tokens(100, 48, 64, 2048) == 128
-    assert tokens(100_000, 48, 64, 2048) == 2048
+    # 60 tokens · 1.25 + 48 = 123, the next multiple of 64 is 128
+    assert limit_of(60, 48, 64, 2048) == 128
+    assert limit_of(100_000, 48, 64, 2048) == 2048
 
 
 # the command
