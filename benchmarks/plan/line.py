@@ -1,12 +1,15 @@
-"""Whole trainings of a line that is made: what the plan says of each from the device's rates, and what it took."""
+"""Whole stages of a line that is made: what the plan says of each from the device's rates, and what it took."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.plan.table import error
 from kt_assets.cli.lines import find_line
 from kt_assets.line import Line
+from kt_assets.plan.answers import Answers, asked_of_models
 from kt_assets.plan.base_shape import base_shape
+from kt_assets.plan.glance import Sources
 from kt_assets.plan.line_plan import plan_line
 from kt_assets.plan.times import Seconds, SpeedSource
 from kt_resources.compute.catalog import load_prices
@@ -32,6 +35,14 @@ measuring included, and of training and evaluation alone.
 """
 LEARNING = ("train", "evaluate")
 
+ANSWERS = """
+Stages that have models answer, planned from the sources alone: prompts and answers as long as theirs, the base model's
+as long as they may be.
+
+| stage | tokens read | written | planned s | actual s | error |
+|---|---:|---:|---:|---:|---:|
+"""
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -53,7 +64,7 @@ class Whole:
 def whole_trainings(name: str) -> list[Whole]:
     """The made trainings of the line ``name`` in this folder's store."""
     line, store = find_line(name), Store(ensure_home().store)
-    speeds = _RatesAlone(lambda place: calibrated_speed(store.root, place.device, place.shape, place.precision))
+    speeds = _RatesAlone(partial(calibrated_speed, store.root))
     shape = base_shape(line.stages[BASE], line.recipe.base_model, store, None)
     plan = plan_line(line, store, shape, find_devices(), speeds, load_prices(None))
     return [
@@ -68,6 +79,19 @@ def whole_trainings(name: str) -> list[Whole]:
         for stage in plan.stages
         if stage.memory and stage.seconds and (facts := _facts(line, store, stage.name))
     ]
+
+
+def answering_stages(name: str) -> list[tuple[str, Answers, float, float]]:
+    """(stage, what was asked, planned seconds, actual seconds) of the made stages in which models answer."""
+    line, store = find_line(name), Store(ensure_home().store)
+    sources, speeds = Sources(line.recipe.data, line.folder), SpeedSource(partial(calibrated_speed, store.root))
+    shape, device = base_shape(line.stages[BASE], line.recipe.base_model, store, None), find_devices()[0]
+    found = []
+    for stage in line.stages.values():
+        asked, made = asked_of_models(stage, sources), store.current(stage.asset)
+        if asked and made and stage.needs and (planned := speeds.answers(asked, shape, device, stage.needs)):
+            found.append((stage.name, asked, planned.total, made.manifest.seconds))
+    return found
 
 
 class _RatesAlone(SpeedSource):
@@ -86,7 +110,14 @@ def _facts(line: Line, store: Store, name: str) -> dict[str, Any]:
 
 def section(name: str) -> str:
     """Markdown between the marks."""
-    return HEAD.format(begin=BEGIN) + "\n".join([*map(_row, whole_trainings(name)), END]) + "\n"
+    trainings = "\n".join(map(_row, whole_trainings(name))) + "\n"
+    answers = "\n".join(_answers_row(*told) for told in answering_stages(name)) + "\n"
+    return HEAD.format(begin=BEGIN) + trainings + ANSWERS + answers + END + "\n"
+
+
+def _answers_row(name: str, asked: Answers, planned_s: float, actual_s: float) -> str:
+    off = error({"predicted_s": planned_s, "actual_s": actual_s}, "s")
+    return f"| {name} | {asked.read:,.0f} | {asked.written:,.0f} | {planned_s:.0f} | {actual_s:.0f} | {off:+.0%} |"
 
 
 def _row(one: Whole) -> str:

@@ -14,11 +14,13 @@ from kt_assets.plan.line_plan import LinePlan, StagePlan, plan_line
 from kt_assets.plan.times import SpeedSource
 from kt_resources.compute.catalog import load_prices, named_device
 from kt_resources.compute.devices import Device, find_devices
+from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.needs import Precision
 from kt_resources.compute.speed.calibration import Speed, calibrated_speed
 from kt_resources.home import ensure_home
 from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import Store
-from kt_resources.trainers.fitting import NOTHING_FITS, Place
+from kt_resources.trainers.fitting import NOTHING_FITS
 
 
 def plan_command(
@@ -29,9 +31,9 @@ def plan_command(
     console = Console(stderr=True)
     devices = planned_devices(device)
 
-    def measure(place: Place) -> Speed:
+    def measure(device: Device, shape: ModelShape, precision: Precision) -> Speed:
         with console.status("timing this device, once"):
-            return calibrated_speed(store.root, place.device, place.shape, place.precision, anew=calibrate)
+            return calibrated_speed(store.root, device, shape, precision, anew=calibrate)
 
     speeds = SpeedSource(measure if device is None or devices[0] in find_devices() else None)
     shape = base_shape(line.stages[BASE], line.recipe.base_model, store, model)

@@ -5,6 +5,7 @@ For times alone. What a device must hold is bounded by the recipe until the rows
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from kt_assets.mix.weights import counts_by_weight
@@ -66,6 +67,20 @@ def _at_most(counts: Mapping[str, float], limit: int | None) -> dict[str, float]
     """``counts`` scaled down to ``limit`` in all, where they are more."""
     scale = 1.0 if limit is None else min(1.0, limit / max(1.0, sum(counts.values())))
     return {name: count * scale for name, count in counts.items()}
+
+
+def timed_lengths(stage: Stage, sources: Sources, lengths: Lengths) -> Lengths:
+    """The lengths that a step's time is planned from: ``lengths`` where they are counts, else what can be expected.
+
+    Of an online objective the completions that the policy will give are among them, as long as the sources' answers.
+    """
+    told = lengths if lengths.known else expected_lengths(stage, sources, lengths)
+    longest = getattr(getattr(stage.config, "objective", None), "max_completion_length", None)
+    if longest is None:
+        return told
+    answers = [answer for name in sources.names() for _, answer in sources.glance(name).lengths if answer]
+    mean = min(float(longest), fmean(answers)) if answers else float(longest)
+    return told.model_copy(update={"scored": longest, "mean_scored": mean})
 
 
 def expected_lengths(stage: Stage, sources: Sources, bound: Lengths) -> Lengths:

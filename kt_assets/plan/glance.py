@@ -8,7 +8,7 @@ from typing import Any
 
 from kt_assets.sources.read_file import read_file
 from kt_assets.sources.reasoning_gym import source_rows
-from kt_resources.recipes.data import REPLAY, SYNTHETIC, Data, Source
+from kt_resources.recipes.data import REPLAY, SYNTHETIC, Data, Purpose, Source
 from kt_resources.store.schemas import Row
 from kt_resources.tokenizing import about_tokens
 from kt_resources.trainers.lengths import prompt_tokens
@@ -51,6 +51,10 @@ class Sources:
             source = next(source for source in self.data.sources if source.name == name)
             self._seen[name] = _look_at(source, self.folder)
         return self._seen[name]
+
+    def names(self, purpose: Purpose | None = None) -> tuple[str, ...]:
+        """The sources of that purpose; all of them where none is named."""
+        return tuple(source.name for source in self.data.sources if purpose in (None, source.purpose))
 
     def num_rows(self, name: str) -> int:
         """Rows that the source asks for, or that its file has."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kt_assets.line import Line
-from kt_assets.plan.expected import expected_lengths
+from kt_assets.plan.answers import asked_of_models
+from kt_assets.plan.expected import timed_lengths
 from kt_assets.plan.glance import Sources
 from kt_assets.plan.steps import certain, is_training, settings_of, step_place
 from kt_assets.plan.times import Seconds, SpeedSource, stage_seconds
 from kt_assets.stage import Stage
-from kt_assets.staleness import Stale, stale_stages
+from kt_assets.staleness import stale_stages
 from kt_resources.compute.catalog import Prices, price_per_hour
 from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.peak import Memory, host_gb
@@ -106,73 +107,68 @@ def plan_line(
         ComputeError: a training's needs cannot be served by ``devices``.
         DataError: rows that a training waits for stand in a file that is absent or cannot be read.
     """
-    stale, sources = stale_stages(line, store), Sources(line.recipe.data, line.folder)
-    stages = [
-        _plan(stage, stale.get(name), store, shape, devices, speeds, prices, sources)
-        for name, stage in line.stages.items()
-    ]
+    planner = _Planner(store, shape, devices, speeds, prices, Sources(line.recipe.data, line.folder))
+    stale = stale_stages(line, store)
+    stages = [planner.plan(stage, str(stale.get(name) or "")) for name, stage in line.stages.items()]
     return LinePlan(line.name, devices[0], shape, prices, stages, line.absent)
 
 
-def _plan(
-    stage: Stage,
-    stale: Stale | None,
-    store: Store,
-    shape: ModelShape,
-    devices: Sequence[Device],
-    speeds: SpeedSource,
-    prices: Prices,
-    sources: Sources,
-) -> StagePlan:
-    why, past = str(stale) if stale else "", store.current(stage.asset)
-    disk = _size_gb(past) if past else _model_gb(stage, shape)
-    if is_training(stage):
-        place = step_place(stage, store, shape, devices)
-        return _training_plan(stage, why, past, place, speeds, prices, sources)
-    seconds = stage_seconds(past) if past else None
-    device = devices[0] if stage.needs else None
-    cost = _cost(prices, device, seconds) if device else None
-    return StagePlan(
-        stage.name, stage.room, why, device.name if device else "", seconds=seconds, disk_gb=disk, cost=cost
-    )
+@dataclass(frozen=True)
+class _Planner:
+    """What every stage of a line is planned from."""
 
+    store: Store
+    shape: ModelShape
+    devices: Sequence[Device]
+    speeds: SpeedSource
+    prices: Prices
+    sources: Sources
 
-def _training_plan(
-    stage: Stage,
-    why: str,
-    past: Artifact | None,
-    place: Place,
-    speeds: SpeedSource,
-    prices: Prices,
-    sources: Sources,
-) -> StagePlan:
-    config: Any = stage.config
-    settings, shape = settings_of(config), place.shape
-    timed = place if place.lengths.known else replace(place, lengths=expected_lengths(stage, sources, place.lengths))
-    training = training_of(shape, *_axes(settings), timed.lengths, place.device, place.precision, place.needs)
-    memory = place.memory(settings)
-    fits = memory.peak_gb <= place.usable_gb
-    seconds = speeds.training(training, settings.optimization, timed, past)
-    trained = training.update.trained
-    checkpoints = 2 * (trained * 12 + (shape.parameters * 4 if training.update.all_weights else 0)) / 1e9
-    return StagePlan(
-        name=stage.name,
-        room=stage.room,
-        why=why,
-        device=place.device.name,
-        precision=place.precision,
-        memory=memory,
-        host_gb=None if place.device.kind == "cpu" else host_gb(training),
-        usable_gb=place.usable_gb,
-        last_gb=last_peak_gb(past, place) if past else None,
-        known_rows=place.lengths.known,
-        seconds=seconds,
-        disk_gb=shape.parameters * shape.stored_bytes / 1e9 + trained * 4 / 1e9,
-        scratch_gb=checkpoints,
-        cost=_cost(prices, place.device, seconds, place.needs.devices),
-        refused=not certain(place).fits(settings),
-        nearest=None if fits else nearest_that_fits(settings, place),
-    )
+    def plan(self, stage: Stage, why: str) -> StagePlan:
+        """The plan of ``stage``, which will be made for ``why``, or is fresh."""
+        past = self.store.current(stage.asset)
+        if is_training(stage):
+            return self._training(stage, why, past, step_place(stage, self.store, self.shape, self.devices))
+        disk = _size_gb(past) if past else _model_gb(stage, self.shape)
+        device = self.devices[0] if stage.needs else None
+        seconds = stage_seconds(past) if past else self._answers(stage)
+        cost = _cost(self.prices, device, seconds) if device else None
+        name = device.name if device else ""
+        return StagePlan(stage.name, stage.room, why, name, seconds=seconds, disk_gb=disk, cost=cost)
+
+    def _answers(self, stage: Stage) -> Seconds | None:
+        """Of a stage that was never made, where it has models answer."""
+        asked = asked_of_models(stage, self.sources) if stage.needs else None
+        return self.speeds.answers(asked, self.shape, self.devices[0], stage.needs) if asked and stage.needs else None
+
+    def _training(self, stage: Stage, why: str, past: Artifact | None, place: Place) -> StagePlan:
+        config: Any = stage.config
+        settings, shape = settings_of(config), place.shape
+        timed = replace(place, lengths=timed_lengths(stage, self.sources, place.lengths))
+        training = training_of(shape, *_axes(settings), timed.lengths, place.device, place.precision, place.needs)
+        memory = place.memory(settings)
+        fits = memory.peak_gb <= place.usable_gb
+        seconds = self.speeds.training(training, settings.optimization, timed, past)
+        trained = training.update.trained
+        checkpoints = 2 * (trained * 12 + (shape.parameters * 4 if training.update.all_weights else 0)) / 1e9
+        return StagePlan(
+            name=stage.name,
+            room=stage.room,
+            why=why,
+            device=place.device.name,
+            precision=place.precision,
+            memory=memory,
+            host_gb=None if place.device.kind == "cpu" else host_gb(training),
+            usable_gb=place.usable_gb,
+            last_gb=last_peak_gb(past, place) if past else None,
+            known_rows=place.lengths.known,
+            seconds=seconds,
+            disk_gb=shape.parameters * shape.stored_bytes / 1e9 + trained * 4 / 1e9,
+            scratch_gb=checkpoints,
+            cost=_cost(self.prices, place.device, seconds, place.needs.devices),
+            refused=not certain(place).fits(settings),
+            nearest=None if fits else nearest_that_fits(settings, place),
+        )
 
 
 def last_peak_gb(past: Artifact, place: Place) -> float | None:

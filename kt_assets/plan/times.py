@@ -4,10 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kt_assets.plan.answers import Answers
 from kt_resources.compute.catalog import catalog_entry
+from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.needs import Needs, Precision
+from kt_resources.compute.precision import choose_precision
 from kt_resources.compute.speed.calibration import Speed, stated_speed
-from kt_resources.compute.speed.predict import predict_seconds, run_of
+from kt_resources.compute.speed.predict import answer_seconds, predict_seconds, run_of
 from kt_resources.store.store import Artifact
 from kt_resources.trainers.fitting import Place
 from kt_resources.trainers.spec import Optimization
@@ -38,24 +43,32 @@ class SpeedSource:
     """Rates of devices: stated for those of the catalog, measured (``measure``) for those at hand.
 
     Attributes:
-        measure: calibrates a device at hand for a place; None leaves its times unknown.
+        measure: calibrates a device at hand for a model; None leaves its times unknown.
     """
 
-    measure: Callable[[Place], Speed] | None = None
+    measure: Callable[[Device, ModelShape, Precision], Speed] | None = None
     _known: dict[tuple[str, str, str], Speed | None] = field(default_factory=dict)
 
-    def speed(self, place: Place) -> Speed | None:
-        """The rates at ``place``, asked for once."""
-        key = (place.device.id, place.device.name, place.precision)
+    def speed(self, device: Device, shape: ModelShape, precision: Precision) -> Speed | None:
+        """The rates of ``device``, asked for once."""
+        key = (device.id, device.name, precision)
         if key not in self._known:
-            self._known[key] = self._find(place)
+            self._known[key] = self._find(device, shape, precision)
         return self._known[key]
 
-    def _find(self, place: Place) -> Speed | None:
-        entry = catalog_entry(place.device)
+    def _find(self, device: Device, shape: ModelShape, precision: Precision) -> Speed | None:
+        entry = catalog_entry(device)
         if entry is not None:
-            return stated_speed(entry[1], place.shape, place.precision)
-        return self.measure(place) if self.measure else None
+            return stated_speed(entry[1], shape, precision)
+        return self.measure(device, shape, precision) if self.measure else None
+
+    def answers(self, asked: Answers, shape: ModelShape, device: Device, needs: Needs) -> Seconds | None:
+        """Seconds of a stage that has models answer, each as large as ``shape``."""
+        speed = self.speed(device, shape, choose_precision(needs, device))
+        if speed is None:
+            return None
+        told = answer_seconds(asked.models, asked.read, asked.written, shape, speed)
+        return Seconds(told, speed.source + MOST_ROWS)
 
     def training(
         self, training: Training, optimization: Optimization, place: Place, past: Artifact | None
@@ -69,7 +82,7 @@ class SpeedSource:
         run = run_of(training, optimization, place.lengths.num_rows, place.needs.devices)
         if (known := _past_seconds(training, run.rows, place, past)) is not None:
             return known
-        speed = self.speed(place)
+        speed = self.speed(place.device, place.shape, place.precision)
         if speed is None:
             return None
         assumed = "" if place.lengths.known else MOST_ROWS

@@ -44,15 +44,18 @@ Note: e-mail and web addresses such as name@example.com or http://www.example.or
 """
 
 
-def make_tiny_model(folder: Path, seed: int = 0) -> None:
+def make_tiny_model(folder: Path, seed: int = 0, **sizes: int) -> None:
     """Write a random Llama (hidden 64, 2 layers, 4 heads, 2 key-value heads, tied embeddings) to ``folder``.
 
     float32, about 1,000 tokens, eos = pad = ``<|im_end|>``; the same ``seed`` writes the same bytes.
+
+    Args:
+        sizes: of its config (``hidden_size``, ``vocab_size`` ...), where they are to be others.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _train_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = _llama_config(tokenizer)
+    config = _llama_config(tokenizer) | sizes
     _write_json(folder / "config.json", config)
     ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     _write_json(folder / "generation_config.json", ids)

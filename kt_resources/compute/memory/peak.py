@@ -91,17 +91,21 @@ class Training(Strict):
             return Attention("products", length)
         return Attention("masked" if self.padded else "flash", length)
 
-    def rows_of_pass(self, tokens: float) -> tuple[int, float]:
+    def rows_of_pass(self, tokens: float, completion: float | None = None) -> tuple[int, float]:
         """Rows that a pass with gradients computes, and the tokens of each, where a dataset's row has ``tokens``.
 
         On a CPU up to 512 tokens the completions of one prompt stand behind it in one row (``shared_prompts.py``).
+
+        Args:
+            completion: tokens of an online objective's completions; as many as they may have where it is not given.
         """
         rollouts = self.objective.rollouts
         if rollouts is None:
             return self.sequences, tokens
-        rows, length = self.sequences, tokens + rollouts.completion
+        completion = completion or rollouts.completion
+        rows, length = self.sequences, tokens + completion
         prompts = min(rows, math.ceil(max(self.generated, rows) / rollouts.group))
-        shared = tokens + math.ceil(rows / prompts) * rollouts.completion
+        shared = tokens + math.ceil(rows / prompts) * completion
         fewer = shared <= LONGEST_SHORT and prompts * shared < rows * length
         return (prompts, shared) if self.kind == "cpu" and fewer else (rows, length)
 

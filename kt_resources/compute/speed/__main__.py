@@ -116,7 +116,19 @@ def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, fl
         "decode_layer_s": decode_s,
         "decode_adapter_s": max(adapted_decode_s - decode_s, 0.01 * decode_s),
         "bytes_per_s": 0.4e9 if device == "cpu" else 1e9,
+        **_answering(shape, block_flops, decode_s, device),
     }
+
+
+def _answering(shape: dict[str, Any], block_flops: float, decode_s: float, device: str) -> dict[str, float]:
+    """Of generation apart from training: llama.cpp's on a CPU; elsewhere transformers', by the rates of its blocks."""
+    from kt_resources.compute.memory.shape import ModelShape
+    from kt_resources.compute.speed.answering import measure_answering
+    from kt_resources.compute.speed.calibration import answering_of
+
+    if device == "cpu":
+        return measure_answering(shape, _threads(device))
+    return answering_of(ModelShape.model_validate(shape), block_flops, decode_s)
 
 
 def _adapted(model: Any, work: Callable[[Any], float], magnitudes: bool = False) -> float:

@@ -1,5 +1,6 @@
 """How fast a device does each kind of work: measured once in a few seconds and kept in the store, or stated."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -39,6 +40,8 @@ class Speed(Strict):
         stepped_per_s: parameters a second that AdamW moves, gradients clipped, float32 copies kept where it has them.
         touched_per_s, written_per_s: bytes a second of memory asked for anew, and of checkpoints.
         decode_layer_s, decode_adapter_s: seconds of one block in a step of generation, and of its adapters beside.
+        read_layer_s, answer_layer_s: of one block for a token that a generator reads, and for one that it writes,
+            many answers at once; ``answer_s`` of what it does for a token beside blocks and head.
         imports_s: starting the program.
         bytes_per_s: of loading, saving and measuring a model's files.
         source: how these figures came about.
@@ -55,6 +58,9 @@ class Speed(Strict):
     written_per_s: float
     decode_layer_s: float
     decode_adapter_s: float
+    read_layer_s: float
+    answer_layer_s: float
+    answer_s: float
     imports_s: float
     bytes_per_s: float
     source: str
@@ -65,6 +71,7 @@ def stated_speed(device: CatalogDevice, shape: ModelShape, precision: Precision)
     flops = device.tflops * 1e12 * MFU
     bandwidth = device.bandwidth_gbs * 1e9 * MEMORY_SHARE
     layer_bytes = shape.linear_parameters / shape.layers * (4 if precision == "fp32" else 2)
+    decode_layer_s = layer_bytes / bandwidth + 5e-5
     return Speed(
         block_flops=flops,
         weights_flops=flops,
@@ -75,24 +82,42 @@ def stated_speed(device: CatalogDevice, shape: ModelShape, precision: Precision)
         stepped_per_s=bandwidth / 28,
         touched_per_s=bandwidth,
         written_per_s=1e9,
-        decode_layer_s=layer_bytes / bandwidth + 5e-5,
+        decode_layer_s=decode_layer_s,
         decode_adapter_s=1.5e-4,
         imports_s=15.0,
         bytes_per_s=1e9,
+        **answering_of(shape, flops, decode_layer_s),
         source=f"{device.tflops:g} TFLOPS × MFU {MFU:g} ({device.source})",
     )
+
+
+ANSWERS_AT_ONCE = 32
+"""Answers that a GPU writes at once; each step of theirs is bound by memory, and takes as long as one's."""
+
+
+def answering_of(shape: ModelShape, block_flops: float, decode_layer_s: float) -> dict[str, float]:
+    """The rates of a generator that computes as training does, from those of its blocks."""
+    read_s = 2.0 * shape.linear_parameters / shape.layers / block_flops
+    answer_s = max(read_s, decode_layer_s / ANSWERS_AT_ONCE)
+    return {"read_layer_s": read_s, "answer_layer_s": answer_s, "answer_s": 0.0}
+
+
+TOLD = ("model name", "cpu family", "model\t", "flags", "Features")
+"""Lines of /proc/cpuinfo: processors of one name may differ in what they compute, which their flags tell."""
 
 
 def host_id() -> str:
     """This machine's kind as a short hash: processor, cores, system; no name or address."""
     processor = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line for line in lines if line.startswith("model name")).split(":", 1)[1].strip()
-    except (OSError, StopIteration):
-        pass
-    told = f"{processor} {os.cpu_count()} {platform.system()} {platform.machine()}"
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    with contextlib.suppress(OSError):
+        # two processors of one name may differ in what they compute: the first one's flags tell
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = [
+            line for line in first if line.startswith(("model name", "cpu family", "model\t", "flags", "Features"))
+        ]
+        processor = " ".join(lines) or processor
+    machine = f"{processor} {os.cpu_count()} {platform.system()} {platform.machine()}"
+    return hashlib.sha256(machine.encode()).hexdigest()[:12]
 
 
 def speed_file(store_root: Path, device: Device, shape: ModelShape, precision: Precision) -> Path:

@@ -139,14 +139,14 @@ def _moving(training: Training, run: Run) -> Work:
     )
 
 
-def _generated(training: Training, run: Run, completion: int) -> Work:
-    """All completions, each as long as it may be.
+def _generated(training: Training, run: Run, longest: int, mean: float) -> Work:
+    """All completions, of ``mean`` tokens; a step's generation goes on until the longest has ended.
 
     On a CPU an adapter is folded in once a step: its product, a sum in float32, and the result.
     """
     folds = training.kind == "cpu" and bool(training.update.adapted)
     folded = training.shape.linear_parameters * (3 * 4 + training.dtype_bytes) if folds else 0
-    drawn = _drawn(training, run.steps * completion, run.rows * completion, adapted=not folds)
+    drawn = _drawn(training, run.steps * longest, run.rows * mean, adapted=not folds)
     return drawn + Work(touched=float(folded) * run.steps)
 
 
@@ -161,22 +161,25 @@ def _drawn(training: Training, steps: float, tokens: float, adapted: bool = True
 
 
 def run_work(training: Training, run: Run) -> dict[str, Work]:
-    """The work of ``train`` and ``evaluate``."""
+    """The work of ``train`` and ``evaluate``.
+
+    Completions of an online objective are as long as ``mean_scored`` says, where it is known, else as they may be.
+    """
     lengths, sequences = training.lengths, training.objective.sequences
     rollouts = training.objective.rollouts
-    rows, length = training.rows_of_pass(lengths.mean)
-    scored = rollouts.completion if rollouts else lengths.mean_scored
+    scored = lengths.mean_scored or rollouts.completion if rollouts else lengths.mean_scored
+    rows, length = training.rows_of_pass(lengths.mean, scored)
     each_pass = run.rows * sequences / max(run.passes, 1)
     tokens = each_pass / training.sequences * rows * length
     step = learning(training, tokens, length, each_pass * scored)
     train = step.times(run.passes) + _moving(training, run)
     held_out = lengths.num_validation_rows or 0
     if rollouts:
-        generated = _generated(training, run, rollouts.completion)
+        generated = _generated(training, run, rollouts.completion, scored)
         read = run.rows / (rollouts.group if training.kind == "cpu" else 1)
         prompts = forward(training, read * lengths.mean, lengths.mean, 0)
         steps = rollouts.completion * -(-held_out // 32)
-        answers = _drawn(training, steps, held_out * rollouts.completion)
+        answers = _drawn(training, steps, held_out * scored)
         return {"train": train + generated + prompts, "evaluate": answers.times(run.evaluations)}
     judged = forward(training, held_out * sequences * length, length, held_out * sequences * scored)
     if training.objective.reference == "start" or training.objective.companions:

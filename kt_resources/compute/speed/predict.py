@@ -3,6 +3,7 @@
 import math
 
 from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.speed.calibration import Speed
 from kt_resources.compute.speed.flops import Run, Work, run_work
 from kt_resources.trainers.spec import Optimization, paces
@@ -61,4 +62,22 @@ def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, flo
         "evaluate": seconds_of(work["evaluate"], speed, layers),
         "save": 2 * model_bytes / speed.bytes_per_s,
         "measure": 4 * model_bytes / speed.bytes_per_s,
+    }
+
+
+def answer_seconds(models: int, read: float, written: float, shape: ModelShape, speed: Speed) -> dict[str, float]:
+    """Seconds by phase of a generator that opens ``models`` in turn.
+
+    On a CPU each is exported for llama.cpp first. The output head, which every written token passes, works at the rate
+    of the blocks.
+
+    Args:
+        read, written: tokens of prompts and of answers, over all models.
+    """
+    head = shape.hidden * shape.vocab / (shape.linear_parameters / shape.layers)
+    return {
+        "imports": speed.imports_s,
+        "load": 2 * models * shape.parameters * shape.stored_bytes / speed.bytes_per_s,
+        "read": read * shape.layers * speed.read_layer_s,
+        "write": written * ((shape.layers + head) * speed.answer_layer_s + speed.answer_s),
     }

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from kt_assets.definitions import load_lines
-from kt_assets.plan.expected import expected_lengths, most_rows
+from kt_assets.plan.expected import expected_lengths, most_rows, timed_lengths
 from kt_assets.plan.glance import Sources
 from kt_assets.plan.steps import is_training
 from kt_assets.stage import Stage
@@ -16,6 +16,8 @@ from kt_resources.compute.memory.parts import Lengths
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import Data
 from kt_resources.recipes.datasets import Dataset
+from kt_resources.strict import Strict
+from kt_resources.trainers.objectives import OBJECTIVES
 
 BOUND = Lengths(longest=60, mean=60, scored=30, mean_scored=30, distinct=60, known=False)
 
@@ -83,6 +85,22 @@ def test_prompts_are_without_their_answers_and_nothing_is_longer_than_it_may_be(
     mix = stage(dataset(type="mix", weights={"rows": 1.0}))
     cut = expected_lengths(mix, sources, BOUND.model_copy(update={"longest": 36}))
     assert (cut.longest, cut.mean) == (36, 36)
+
+
+class Online(Strict):
+    """As much of a step as tells that it samples."""
+
+    objective: Any
+
+
+def test_a_policy_is_expected_to_answer_as_the_sources_do(sources: Sources) -> None:
+    """Answers of one and of nine words are 2 and 10 tokens with the stop token, but no longer than they may be."""
+    counted = Lengths(longest=40, mean=32, scored=0, mean_scored=0, num_rows=5)
+    for longest, mean in ((64, 6.0), (5, 5.0)):
+        step = Online(objective=OBJECTIVES["grpo"](max_completion_length=longest))
+        told = timed_lengths(Stage("line", "model", "train", "1", step), sources, counted)
+        assert (told.mean_scored, told.scored, told.num_rows) == (mean, longest, 5)
+    assert timed_lengths(stage(dataset(type="prompts")), sources, counted) == counted
 
 
 def test_rows_of_models_alone_are_as_long_as_they_may_be(sources: Sources) -> None:

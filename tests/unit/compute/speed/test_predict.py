@@ -10,7 +10,7 @@ from kt_resources.compute.memory.peak import Training, activation_bytes
 from kt_resources.compute.memory.shape import published
 from kt_resources.compute.speed.calibration import MFU, Speed, stated_speed
 from kt_resources.compute.speed.flops import Run, Work, forward, learning, run_work
-from kt_resources.compute.speed.predict import predict_seconds, run_of, seconds_of
+from kt_resources.compute.speed.predict import answer_seconds, predict_seconds, run_of, seconds_of
 from kt_resources.trainers.spec import Optimization
 
 SHAPE = published("llama-3.1-8b")
@@ -29,6 +29,9 @@ SPEED = Speed(
     written_per_s=1e9,
     decode_layer_s=0.001,
     decode_adapter_s=0.002,
+    read_layer_s=1e-6,
+    answer_layer_s=2e-6,
+    answer_s=1e-4,
     imports_s=10,
     bytes_per_s=1e9,
     source="given",
@@ -134,6 +137,44 @@ def test_generation_is_in_the_time_of_an_online_objective() -> None:
     with_decoding = predict_seconds(online, run, SPEED)["train"]
     without = predict_seconds(online, run, SPEED.model_copy(update={"decode_layer_s": 0.0}))["train"]
     assert with_decoding - without == pytest.approx(10 * 64 * 32 * 0.001)
+
+
+def test_completions_of_half_the_length_take_as_many_steps_and_half_the_products() -> None:
+    """A step goes on to its longest completion; 160 completions of 32 tokens instead of 64, drawn and learned from."""
+    lengths = LENGTHS.model_copy(update={"mean_scored": 0.0})
+    online = training(objective=ObjectiveMemory(rollouts=Rollouts(completion=64)), lengths=lengths)
+    known = online.model_copy(update={"lengths": lengths.model_copy(update={"mean_scored": 32.0})})
+    run = Run(rows=160, steps=10, passes=10, evaluations=0)
+    whole, half = (run_work(one, run)["train"] for one in (online, known))
+    assert half.decoded == whole.decoded == 10 * 64
+    drawn = 2.0 * 160 * 32 * (SHAPE.linear_parameters + SHAPE.hidden * SHAPE.vocab)
+    learned = (
+        learning(online, 160 * (256 + 64), 256 + 64, 160 * 64),
+        learning(online, 160 * (256 + 32), 256 + 32, 160 * 32),
+    )
+    assert whole.block - half.block == pytest.approx(drawn + learned[0].block - learned[1].block)
+
+
+def test_answers_take_the_blocks_the_head_and_the_loop() -> None:
+    """Two models of 16.06 GB written and read; 1,000 tokens read by 32 blocks; 100 written, the head worth 2.4 more."""
+    told = answer_seconds(2, 1000, 100, SHAPE, SPEED)
+    head = 4096 * 128_256 / (SHAPE.linear_parameters / 32)
+    assert told == {
+        "imports": 10,
+        "load": pytest.approx(4 * 16.06, rel=1e-3),
+        "read": pytest.approx(1000 * 32e-6),
+        "write": pytest.approx(100 * ((32 + head) * 2e-6 + 1e-4)),
+    }
+    assert head == pytest.approx(2.41, abs=0.01)
+
+
+def test_a_named_device_answers_as_its_memory_lets_it() -> None:
+    """An A100 reads at its operations; 32 answers at once share a step's 436 MB of weights a block and its launch."""
+    device = catalog()["a100-80gb"]
+    speed, layer = stated_speed(device, SHAPE, "bf16"), SHAPE.linear_parameters / 32
+    assert speed.read_layer_s == pytest.approx(2 * layer / (device.tflops * 1e12 * MFU))
+    step = 2 * layer / (device.bandwidth_gbs * 1e9 * 0.6) + 5e-5
+    assert speed.answer_layer_s == pytest.approx(max(step / 32, speed.read_layer_s))
 
 
 def test_a_named_device_is_its_data_sheet_times_the_stated_share() -> None:
