@@ -60,11 +60,15 @@ def _base_model(folder: Path) -> Path:
 
 def _measure_all(model_dir: Path, runs: Path, lock: Path | None) -> list[str]:
     from benchmarks.plan.measure import import_libraries, run_configuration
+    from kt_resources.compute.precision import cpu_computes_bf16
 
     import_libraries()
-    failed = []
+    failed, emulated = [], not cpu_computes_bf16()
     for configuration in CONFIGURATIONS:
         folder = runs / configuration.name
+        if configuration.precision == "bf16" and emulated:
+            print(f"{configuration.name}: left out, as this CPU has no AVX-512 and emulates bfloat16", flush=True)
+            continue
         if (folder / "measured.json").is_file():
             continue
         shutil.rmtree(folder, ignore_errors=True)
