@@ -30,14 +30,17 @@ warm-up step, clipping at 1, seed, {precision}. DPO and GRPO start from what our
 completions a prompt of at most {longest} tokens, DPO has β = {beta}.
 
 Left as each has it: the order of rows (ours sorts rows of similar length into a step, the others shuffle), gradient
-checkpointing (TRL and LLaMA-Factory switch it on, ours leaves it off where memory allows), the type of weights and
-adapters (TRL: float32 under autocast; LLaMA-Factory: bfloat16 under autocast with adapters in float32; ours: bfloat16
-throughout with float32 copies in the optimizer), where logits are computed, the attention kernel, and GRPO's rollouts.
+checkpointing (TRL and LLaMA-Factory switch it on, ours leaves it off where memory allows),{types} where logits are
+computed, the attention kernel, and GRPO's rollouts.
 
 LLaMA-Factory's environment is its own (`benchmarks/trainers/environment.py`): its pip packages of torchvision and
 torchaudio are built for CUDA and do not load beside a CPU build of torch, so the first is taken out and of the second
 the compiled part.
 """
+TYPES = """ the type of weights and
+adapters (TRL: float32 under autocast; LLaMA-Factory: bfloat16 under autocast with adapters in float32; ours: bfloat16
+throughout with float32 copies in the optimizer),"""
+"""Said where the CPU computes in bfloat16; elsewhere all are float32."""
 
 
 def page(result: Mapping[str, Any]) -> str:
@@ -148,5 +151,6 @@ def _constants(job: Mapping[str, Any]) -> dict[str, Any]:
         "group": told["num_generations"],
         "longest": told["max_completion_length"],
         "beta": told["beta"],
+        "types": TYPES if job["bf16"] else "",
         "precision": "bfloat16 products" if job["bf16"] else "float32 (this CPU has no bfloat16)",
     }
