@@ -56,7 +56,8 @@ def asked_of_models(stage: Stage, sources: Sources) -> Answers | None:
         read = prompts * _means(sources, sources.names("train"))[0]
         return Answers(1, read, prompts * config.num_samples * config.sampling.max_new_tokens)
     if isinstance(config, OnPolicy):
-        names = tuple(config.sources or sources.names("preference"))
+        told: Any = config
+        names = tuple(config.sources or told.purpose_sources)
         prompts = min(sum(map(sources.num_rows, names)), config.num_prompts or 10**9)
         prompt, answer = _means(sources, names)
         written = min(answer or config.sampling.max_new_tokens, config.sampling.max_new_tokens)
@@ -79,7 +80,8 @@ def _evaluated(stage: Stage, config: Evaluation, sources: Sources) -> Answers:
 
 def held_out_items(stage: Stage, config: Evaluation, sources: Sources) -> int:
     """The items of ``eval_tasks`` that are asked, at most."""
-    tasks: Any = getattr(stage.config, "tasks", None)
+    told: Any = stage.config
+    tasks: Any = told.tasks
     if isinstance(tasks, EvalData):
         families = len(config.tasks or tasks.families)
         return families * min(tasks.num_items, config.num_items or tasks.num_items)
@@ -87,8 +89,7 @@ def held_out_items(stage: Stage, config: Evaluation, sources: Sources) -> int:
         rows = sum(1 for _ in read_file(sources.folder / tasks.path, tasks.source))
         return min(rows, tasks.num_items or rows)
     assert isinstance(tasks, HeldOut)
-    names = tasks.sources or sources.names("train") or sources.names()
-    return sum(min(tasks.num_items, round(tasks.fraction * sources.num_rows(name))) for name in names)
+    return sum(min(tasks.num_items, round(tasks.fraction * sources.num_rows(name))) for name in told.sources)
 
 
 def _means(sources: Sources, names: tuple[str, ...]) -> tuple[float, float]:

@@ -99,7 +99,7 @@ def _past_seconds(training: Training, rows: float, place: Place, past: Artifact 
     named = any(place.device.name in told for told in compute.get("devices", []))
     if not (same and named and _same_axes(training, past)):
         return None
-    length = training.lengths.mean + (training.objective.rollouts.completion if training.objective.rollouts else 0)
+    length = training.lengths.mean + training.mean_completion
     tokens = rows * training.objective.sequences * length
     scaled = dict(seconds) | {"train": seconds["train"] * tokens / facts["tokens"]}
     return Seconds(scaled, "its last run")

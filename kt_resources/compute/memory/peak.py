@@ -110,6 +110,12 @@ class Training(Strict):
         return (prompts, shared) if self.kind == "cpu" and fewer else (rows, length)
 
     @property
+    def mean_completion(self) -> float:
+        """Tokens of an online objective's completions: the mean where it is known, else as many as they may have."""
+        rollouts = self.objective.rollouts
+        return (self.lengths.mean_scored or rollouts.completion) if rollouts else 0.0
+
+    @property
     def scored(self) -> int:
         """Scored positions of the longest sequence."""
         rollouts = self.objective.rollouts

@@ -110,11 +110,8 @@ def host_id() -> str:
     """This machine's kind as a short hash: processor, cores, system; no name or address."""
     processor = platform.processor()
     with contextlib.suppress(OSError):
-        # two processors of one name may differ in what they compute: the first one's flags tell
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-        lines = [
-            line for line in first if line.startswith(("model name", "cpu family", "model\t", "flags", "Features"))
-        ]
+        lines = [line for line in first if line.startswith(TOLD)]
         processor = " ".join(lines) or processor
     machine = f"{processor} {os.cpu_count()} {platform.system()} {platform.machine()}"
     return hashlib.sha256(machine.encode()).hexdigest()[:12]

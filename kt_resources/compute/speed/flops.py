@@ -161,14 +161,11 @@ def _drawn(training: Training, steps: float, tokens: float, adapted: bool = True
 
 
 def run_work(training: Training, run: Run) -> dict[str, Work]:
-    """The work of ``train`` and ``evaluate``.
-
-    Completions of an online objective are as long as ``mean_scored`` says, where it is known, else as they may be.
-    """
+    """The work of ``train`` and ``evaluate``."""
     lengths, sequences = training.lengths, training.objective.sequences
     rollouts = training.objective.rollouts
-    scored = lengths.mean_scored or rollouts.completion if rollouts else lengths.mean_scored
-    rows, length = training.rows_of_pass(lengths.mean, scored)
+    scored = training.mean_completion if rollouts else lengths.mean_scored
+    rows, length = training.rows_of_pass(lengths.mean, training.mean_completion)
     each_pass = run.rows * sequences / max(run.passes, 1)
     tokens = each_pass / training.sequences * rows * length
     step = learning(training, tokens, length, each_pass * scored)

@@ -38,17 +38,25 @@ def stage(config: Any, **parents: Any) -> Stage:
 
 
 def eval_tasks(tasks: Any) -> EvalConfig:
-    return EvalConfig.model_construct(tasks=tasks)
+    return EvalConfig.model_construct(tasks=tasks, sources=("rows",))
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
         # every prompt is read once; a trained model answers as the rows do, within what it may
-        (OnPolicyPairs(type="on_policy_pairs", policy="sft"), Answers(1, 50 * PROMPT, 200 * ANSWER)),
-        (OnPolicyPairs(type="on_policy_pairs", policy="sft", num_prompts=10), Answers(1, 10 * PROMPT, 40 * ANSWER)),
         (
-            OnPolicyLabels(type="on_policy_labels", policy="sft", num_samples=2, sampling={"max_new_tokens": 3}),
+            OnPolicyPairs(type="on_policy_pairs", policy="sft", sources=["better"]),
+            Answers(1, 50 * PROMPT, 200 * ANSWER),
+        ),
+        (
+            OnPolicyPairs(type="on_policy_pairs", policy="sft", sources=["better"], num_prompts=10),
+            Answers(1, 10 * PROMPT, 40 * ANSWER),
+        ),
+        (
+            OnPolicyLabels(
+                type="on_policy_labels", policy="sft", sources=["better"], num_samples=2, sampling={"max_new_tokens": 3}
+            ),
             Answers(1, 50 * PROMPT, 100 * 3),
         ),
         (Replay(num_prompts=10, sampling={"max_new_tokens": 96}), Answers(1, 400, 960)),

@@ -10,7 +10,7 @@ from kt_assets.plan.base_shape import TINY, gguf_shape, source_shape
 from kt_assets.plan.line_plan import LinePlan, last_peak_gb, plan_line
 from kt_assets.plan.times import SpeedSource, _past_seconds
 from kt_resources.compute.catalog import Prices, load_prices, named_device
-from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, UpdateMemory
+from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
 from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.memory.shape import ModelShape, published
 from kt_resources.recipes.base_model import HubModel, RandomModel
@@ -130,3 +130,12 @@ def test_the_last_runs_own_peak_stands_beside_the_plan(precision: str, expected:
 def test_a_last_run_of_another_kind_does_not(rank: int, facts: dict[str, Any]) -> None:
     asked, place = training(rank)
     assert _past_seconds(asked, 300, place, made(**facts)) is None
+
+
+def test_the_last_run_of_an_online_step_is_compared_by_the_tokens_that_its_completions_have() -> None:
+    """100 completions of 4 tokens after prompts of 10 are 1.4 times the last run's 1,000, not 3 times as with 20."""
+    asked, place = training()
+    online = asked.model_copy(update={"objective": ObjectiveMemory(rollouts=Rollouts(completion=20))})
+    told = online.lengths.model_copy(update={"mean_scored": 4.0})
+    found = _past_seconds(online.model_copy(update={"lengths": told}), 100, place, made())
+    assert found is not None and found.by_phase["train"] == pytest.approx(14.0)
