@@ -23,8 +23,8 @@ Made by `make claims`, which goes on where it stopped. **{done} of {all} cells h
 Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
 {batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
 set once and not tuned: {rate:g}, except {rates}.
-Memory is the training process's peak while it trains, libraries included, on a CPU{threads}. A checkpoint is written at
-the end alone.
+They train in float32, which every CPU computes (bfloat16 only some do). Memory is the training process's peak while it
+trains, libraries included, on a CPU{threads}. A checkpoint is written at the end alone.{mixed}
 
 A claim holds here where the 95 % interval over the seeds (Student's t) lies within what was claimed, does not where it
 lies outside, and cannot be told where it does both. "Here" is one small model, one narrow task, {steps} steps.
@@ -36,6 +36,8 @@ lies outside, and cannot be told where it does both. "Here" is one small model, 
 QUIET_LOAD = 3.0
 BUSY = """ Other work ran beside them (load {low:g} to {high:g}): tokens/s and training seconds are then no comparison
 between cells, nor what follows from them."""
+MIXED = """ Cells of seed {seeds} ran on processors of more than one kind: its tokens/s and training seconds are no
+comparison between cells, nor what follows from them."""
 CELLS_HEAD = """
 ## The cells
 Means over the seeds that have run; accuracy of each seed in brackets.
@@ -54,7 +56,9 @@ def page(found: Sequence[BySeed]) -> str:
     busy = BUSY.format(low=min(loads), high=max(loads)) if loads and max(loads) > QUIET_LOAD else ""
     rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + ", DPO 0.0001"
     threads = sorted({result["threads"] for cells in found for result in cells.values() if "threads" in result})
+    mixed = [str(seed) for seed, cells in zip(SEEDS, found, strict=True) if len(_hosts(cells)) > 1]
     head = HEAD.format(
+        mixed=MIXED.format(seeds=", ".join(mixed)) if mixed else "",
         threads=f" with {' or '.join(map(str, threads))} thread(s)" if threads else "",
         done=done,
         all=len(CELLS) * len(SEEDS),
@@ -73,6 +77,10 @@ def page(found: Sequence[BySeed]) -> str:
         rows.append(f"| {claim.words} | {claim.source} | {claim.measured} | {figures} | {verdict} |")
     cells = [_cell(cell.name, [by_seed[cell.name] for by_seed in found if cell.name in by_seed]) for cell in CELLS]
     return head + "\n".join(rows) + "\n" + CELLS_HEAD + "\n".join(cells) + "\n"
+
+
+def _hosts(cells: BySeed) -> set[str]:
+    return {result["host"] for result in cells.values() if "host" in result}
 
 
 def _cell(name: str, results: Sequence[Mapping[str, Any]]) -> str:

@@ -19,9 +19,14 @@ from benchmarks.claims.cells import (
     STEPS,
     Cell,
 )
+from kt_resources.compute.needs import Precision
+from kt_resources.compute.speed.calibration import host_id
 from kt_resources.generators.gguf_model import thread_count
 
 Result = dict[str, Any]
+
+PRECISION: Precision = "fp32"
+"""What every CPU computes, so that cells go on from one machine to another: only some CPUs have bfloat16."""
 
 
 def prepare(work: Path, base: Path) -> Path:
@@ -62,7 +67,13 @@ def run_cell(cell: Cell, seed: int, work: Path, base: Path, steps: int = STEPS) 
         result = {}
     items = _items(rows / "items.parquet")
     result["accuracy"] = accuracy(folder / "out" / "model", items, folder)
-    result |= {"steps": steps, "load": round(os.getloadavg()[2], 1), "threads": thread_count()}
+    result |= {
+        "steps": steps,
+        "load": round(os.getloadavg()[2], 1),
+        "threads": thread_count(),
+        "precision": PRECISION,
+        "host": host_id(),
+    }
     _keep_what_others_need(cell, folder)
     file.write_text(json.dumps(result, indent=2) + "\n")
     return result
@@ -84,8 +95,6 @@ def result_file(work: Path, cell: str, seed: int | str) -> Path:
 
 
 def _train(cell: Cell, seed: int, folder: Path, start: Path, rows: Path, steps: int) -> Result:
-    from kt_resources.compute.precision import cpu_computes_bf16
-
     spec = {
         "out_dir": str(folder / "out"),
         "scratch_dir": str(folder / "scratch"),
@@ -94,7 +103,7 @@ def _train(cell: Cell, seed: int, folder: Path, start: Path, rows: Path, steps: 
         "validation_file": str(rows / cell.rows / "validation.parquet"),
         "objective": dict(cell.objective),
         "update": dict(cell.update),
-        "precision": "bf16" if cpu_computes_bf16() else "fp32",
+        "precision": PRECISION,
         "optimization": {
             "learning_rate": cell.learning_rate,
             "max_steps": steps,

@@ -69,6 +69,12 @@ def test_a_page_of_cells_that_ran_beside_other_work_says_so() -> None:
     assert "(load 1 to 20): tokens/s" in page([{"lora": _result(load=1.0), "full": _result(load=20.0)}, {}, {}])
 
 
+def test_a_seed_that_ran_on_two_kinds_of_processor_says_so() -> None:
+    one, other = _result(host="a"), _result(host="b")
+    assert "more than one kind" not in page([{"lora": one, "full": one}, {"lora": other}, {}])
+    assert "Cells of seed 1 ran on" in page([{"lora": one}, {"lora": one, "full": other}, {}])
+
+
 def test_dare_keeps_a_share_of_the_differences_and_rescales_them(tiny_model_dir: Path, tmp_path: Path) -> None:
     from kt_resources.trainers.saving import read_tensor, save_model, tensors
 
