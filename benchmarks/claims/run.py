@@ -19,6 +19,7 @@ from benchmarks.claims.cells import (
     STEPS,
     Cell,
 )
+from kt_resources.compute.environment import RUNTIME
 from kt_resources.compute.needs import Precision
 from kt_resources.compute.speed.calibration import host_id
 from kt_resources.generators.gguf_model import thread_count
@@ -118,7 +119,7 @@ def _train(cell: Cell, seed: int, folder: Path, start: Path, rows: Path, steps: 
     file.write_text(json.dumps(spec, indent=2))
     command = [sys.executable, "-m", "kt_resources.trainers", "--spec", str(file)]
     with (folder / "log.txt").open("w") as log:
-        ended = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+        ended = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=RUNTIME | os.environ)
     if ended.returncode != 0:
         raise RuntimeError((folder / "log.txt").read_text()[-1500:])
     out = folder / "out"

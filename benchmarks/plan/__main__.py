@@ -59,10 +59,9 @@ def _base_model(folder: Path) -> Path:
 
 
 def _measure_all(model_dir: Path, runs: Path, lock: Path | None) -> list[str]:
-    from benchmarks.plan.measure import import_libraries, run_configuration
+    from benchmarks.plan.measure import run_configuration
     from kt_resources.compute.precision import cpu_computes_bf16
 
-    import_libraries()
     failed, emulated = [], not cpu_computes_bf16()
     for configuration in CONFIGURATIONS:
         folder = runs / configuration.name

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kt_resources.compute.catalog import CatalogDevice
 from kt_resources.compute.devices import Device
-from kt_resources.compute.environment import QUIET, SPINS
+from kt_resources.compute.environment import QUIET, RUNTIME
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.needs import Precision
 from kt_resources.errors import ComputeError
@@ -146,7 +146,7 @@ def measure_speed(device: Device, shape: ModelShape, precision: Precision) -> Sp
     """Run ``python -m kt_resources.compute.speed`` and read what it prints."""
     asked = {"shape": shape.model_dump(mode="json"), "precision": precision, "kind": device.kind}
     command = [sys.executable, "-m", "kt_resources.compute.speed"]
-    environment = {**QUIET, "HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": SPINS, **os.environ}
+    environment = {**QUIET, **RUNTIME, "HF_HUB_OFFLINE": "1", **os.environ}
     try:
         done = subprocess.run(
             command, input=json.dumps(asked), capture_output=True, text=True, timeout=TIMEOUT_S, env=environment

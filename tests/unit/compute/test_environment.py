@@ -47,6 +47,12 @@ def test_telemetry_is_off_and_a_persons_own_choice_wins() -> None:
     assert made["WANDB_MODE"] == "online"
 
 
+def test_the_c_library_keeps_no_scraps_unless_the_person_tunes_it() -> None:
+    assert "tcache_count=0" in environment({}, Needs(kind="cpu"), leased("cpu:1x16"))["GLIBC_TUNABLES"]
+    tuned = environment({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}, Needs(kind="cpu"), leased("cpu:1x16"))
+    assert tuned["GLIBC_TUNABLES"] == "glibc.malloc.arena_max=1"
+
+
 def test_processes_share_the_cores() -> None:
     alone = threads_each(Needs())
     assert threads_each(Needs(devices=2)) == max(1, alone // 2)
