@@ -134,6 +134,7 @@ def objective_memory(objective: ObjectiveConfig) -> ObjectiveMemory:
         logits=whole,
         reference="start" if compares else "none",
         companions=len(objective.companions),
+        shares_prompts=pairs and whole == "labelled",
         rollouts=rollouts if online else None,
     )
 

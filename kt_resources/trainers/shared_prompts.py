@@ -1,61 +1,71 @@
-"""The policy's log-probabilities of a group's completions with their prompt computed once.
+"""The log-probabilities of answers to one prompt with that prompt computed once: a pair's two, a group's completions.
 
-Completions of one prompt stand in one row, ``prompt[:-1] | last, c₁ … | last, d₁ … | …``: each sees the prompt and
-itself alone, at the positions that it would have by itself, and the last token of the prompt is repeated because it
-predicts each one's first. The figures are those of separate rows. 16 completions of 20 to 49 tokens after 4 prompts of
-the 135M model, forward and backward: 844 tokens instead of 1,386, 3.7 CPU seconds instead of 6.0.
+Answers to one prompt stand in one row, ``prompt[:-1] | last, c₁ … | last, d₁ … | …``: each sees the prompt and itself
+alone, at the positions that it would have by itself, and the last token of the prompt is repeated because it predicts
+each one's first. The figures are those of separate rows. 16 completions of 20 to 49 tokens after 4 prompts of the 135M
+model, forward and backward: 844 tokens instead of 1,386, 3.7 CPU seconds instead of 6.0.
 
 Loaded only inside the training program; it imports torch at the top.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from peft import PeftModel
 
 from kt_resources.trainers.attention import LONGEST
 
 SHARED, PADDING = 0, -1
-"""Segments of a row that are no completion; completions count from 1."""
+"""Segments of a row that are no answer; answers count from 1."""
+
+IGNORED = -100
+"""The label of a token that is not scored."""
+
+FIGURES = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
+"""What TRL's fused head gives for each token."""
 
 
 class SharedPrompts:
-    """Mixed in before TRL's GRPOTrainer: on a CPU, completions of one prompt share it."""
+    """Mixed in before a TRL trainer that scores with its fused head: on a CPU, answers to one prompt share it."""
 
-    def _get_per_token_logps_and_entropies(
-        self: Any,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        **further: Any,
-    ) -> Any:
-        asked = {name for name, value in further.items() if value is not None and value is not False}
-        plain = asked <= {"batch_size", "compute_entropy"} and input_ids.device.type == "cpu"
-        if plain and sees_as_it_is_told(self.accelerator.unwrap_model(model)):
-            rows = Packed.of(input_ids, attention_mask, logits_to_keep)
-            if rows.width <= LONGEST and rows.num_tokens < int(attention_mask.sum()):
-                with self.accelerator.autocast():
-                    log_probs, entropy = rows.scored(model)
-                return log_probs, (entropy if further.get("compute_entropy") else None), None
-        return super()._get_per_token_logps_and_entropies(  # type: ignore[misc]
-            model, input_ids, attention_mask, logits_to_keep, **further
-        )
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for model in (self.model, getattr(self, "ref_model", None)):
+            if model is not None:
+                unwrapped = self.accelerator.unwrap_model(model)
+                share_prompts(unwrapped.get_base_model() if isinstance(unwrapped, PeftModel) else unwrapped)
+
+
+def share_prompts(model: Any) -> None:
+    """Let ``model``, whose head TRL has fused, compute a prompt once for all rows of a call that begin with it."""
+    separate = model.forward
+
+    @functools.wraps(separate)
+    def forward(*args: Any, **given: Any) -> Any:
+        asked = {name for name, value in given.items() if value is not None and value is not False}
+        plain = asked == {"input_ids", "attention_mask", "labels", "fused_lm_head"} and not args
+        if plain and given["input_ids"].device.type == "cpu" and sees_as_it_is_told(model):
+            rows = Packed.of(given["input_ids"], given["attention_mask"], given["labels"])
+            if rows.places and rows.width <= LONGEST and rows.num_tokens < int(given["attention_mask"].sum()):
+                return rows.scored(separate)
+        return separate(*args, **given)
+
+    model.forward = forward
 
 
 def sees_as_it_is_told(model: Any) -> bool:
-    """Whether ``model`` attends just where a mask lets it: torch's attention, no window, no soft prompt."""
+    """Whether ``model`` attends just where a mask lets it: torch's attention, no window."""
     config = model.config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    soft = any(one.is_prompt_learning for one in getattr(model, "peft_config", {}).values())
-    plain = config._attn_implementation == "sdpa" and layers == {"full_attention"}
-    return plain and not any(windows) and not soft
+    return config._attn_implementation == "sdpa" and layers == {"full_attention"} and not any(windows)
 
 
 @dataclass
 class _Row:
-    """A prompt and its completions: token, position, segment and label of each place."""
+    """A prompt and its answers: token, position, segment and label of each place."""
 
     ids: list[int]
     positions: list[int]
@@ -65,11 +75,11 @@ class _Row:
 
 @dataclass
 class Packed:
-    """Rows of shared prompts, and where each completion's tokens came from.
+    """Rows of shared prompts, and where each answer's tokens came from.
 
     Attributes:
-        shape: (completions, longest completion) of the figures.
-        places: (completion, its token, row, place in the row) of each scored token.
+        shape: (sequences, tokens − 1) of the figures, as TRL's head gives them.
+        places: (sequence, place of the figure, row, place in the row) of each answer's tokens.
     """
 
     shape: tuple[int, int]
@@ -77,31 +87,34 @@ class Packed:
     places: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor, length: int) -> "Packed":
-        """From TRL's tensors: prompts padded on the left, then ``length`` places of completions padded on the right."""
-        packed, rows = cls((len(input_ids), length)), dict[tuple[int, ...], int]()
-        seen = attention_mask.bool()
+    def of(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> "Packed":
+        """From TRL's tensors, (sequences, tokens), padded on either side: an answer begins with its first label."""
+        packed, rows = cls((len(input_ids), input_ids.shape[1] - 1)), dict[tuple[int, ...], int]()
+        seen, scored = attention_mask.bool(), (labels != IGNORED) & attention_mask.bool()
         for number in range(len(input_ids)):
-            prompt = input_ids[number, :-length][seen[number, :-length]].tolist()
-            completion = input_ids[number, -length:][seen[number, -length:]].tolist()
-            if not completion:
+            if not scored[number].any():
                 continue
+            begin, end = int(seen[number].int().argmax()), int(seen[number].nonzero()[-1]) + 1
+            first = max(int(scored[number].int().argmax()), begin + 1)
+            prompt, answer = input_ids[number, begin:first].tolist(), input_ids[number, first:end].tolist()
             before, last = prompt[:-1], prompt[-1]
             row = rows.setdefault(tuple(prompt), len(packed.rows))
             if row == len(packed.rows):
                 shared = len(before)
-                packed.rows.append(_Row(before, list(range(shared)), [SHARED] * shared, [-100] * shared))
-            packed._append(number, row, [last, *completion], len(before))
+                packed.rows.append(_Row(before, list(range(shared)), [SHARED] * shared, [IGNORED] * shared))
+            # the last token predicts nothing; the figure of a token stands one place before it
+            packed._append(row, [last, *answer[:-1]], labels[number, first:end].tolist(), number, first - 1)
         return packed
 
-    def _append(self, number: int, row: int, tokens: list[int], start: int) -> None:
+    def _append(self, row: int, ids: list[int], labels: list[int], number: int, figure: int) -> None:
         into = self.rows[row]
-        segment, place, count = max(into.segments, default=SHARED) + 1, len(into.ids), len(tokens) - 1
-        into.ids += tokens[:-1]  # the last one predicts nothing
-        into.labels += tokens[1:]
+        segment, place, count = max(into.segments, default=SHARED) + 1, len(into.ids), len(ids)
+        start = into.segments.count(SHARED)
+        into.ids += ids
+        into.labels += labels
         into.positions += range(start, start + count)
         into.segments += [segment] * count
-        self.places += [(number, token, row, place + token) for token in range(count)]
+        self.places += [(number, figure + token, row, place + token) for token in range(count)]
 
     @property
     def width(self) -> int:
@@ -117,25 +130,25 @@ class Packed:
         return torch.tensor([[*getattr(row, name), *[filler] * (self.width - len(row.ids))] for row in self.rows])
 
     def mask(self) -> torch.Tensor:
-        """True where a place sees another: the prompt and its own completion, up to itself; (rows, 1, width, width)."""
+        """True where a place sees another: the prompt and its own answer, up to itself; (rows, 1, width, width)."""
         segments = self._padded("segments", PADDING)
         own = segments[:, :, None] == segments[:, None, :]
         causal = torch.ones(self.width, self.width, dtype=torch.bool).tril()
         return (causal & (own | (segments == SHARED)[:, None, :]))[:, None]
 
-    def scored(self, model: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Log-probability of each completion's tokens, (completions, longest), 0 beyond its end; so the entropy, where
-        the model's head gives it."""
-        outputs = model(
+    def scored(self, forward: Any) -> Any:
+        """What ``forward``, with TRL's fused head, gives of the separate rows: figures of ``shape``, 0 elsewhere."""
+        outputs = forward(
             input_ids=self._padded("ids", 0),
             attention_mask=self.mask(),
             position_ids=self._padded("positions", 0),
-            shift_labels=self._padded("labels", -100),
+            shift_labels=self._padded("labels", IGNORED),
             fused_lm_head=True,
         )
-        number, token, row, place = torch.tensor(self.places).unbind(-1)
+        sequence, figure, row, place = torch.tensor(self.places).unbind(-1)
 
         def back(figures: torch.Tensor) -> torch.Tensor:
-            return figures.new_zeros(self.shape).index_put((number, token), figures[row, place])
+            return figures.new_zeros(self.shape).index_put((sequence, figure), figures[row, place])
 
-        return back(outputs.log_probs), None if outputs.entropy is None else back(outputs.entropy)
+        told = {name: back(outputs[name]) for name in (*FIGURES, "label_mask") if outputs.get(name) is not None}
+        return type(outputs)(loss=outputs.loss, **told)

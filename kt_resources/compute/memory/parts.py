@@ -60,6 +60,7 @@ class ObjectiveMemory(Strict):
         reference: ``start`` compares with the start model: a second model where all weights are trained, one more
             pass where an adapter is.
         companions: further whole models (a teacher).
+        shares_prompts: the answers of a row share its prompt where a device computes them so (``shared_prompts.py``).
         rollouts: of online objectives.
     """
 
@@ -67,6 +68,7 @@ class ObjectiveMemory(Strict):
     logits: Literal["labelled", "all", "none"] = "labelled"
     reference: Literal["none", "start"] = "none"
     companions: int = 0
+    shares_prompts: bool = False
     rollouts: Rollouts | None = None
 
 

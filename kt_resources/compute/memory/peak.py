@@ -91,21 +91,21 @@ class Training(Strict):
             return Attention("products", length)
         return Attention("masked" if self.padded else "flash", length)
 
-    def rows_of_pass(self, tokens: float, completion: float | None = None) -> tuple[int, float]:
+    def rows_of_pass(self, tokens: float, answer: float | None = None) -> tuple[int, float]:
         """Rows that a pass with gradients computes, and the tokens of each, where a dataset's row has ``tokens``.
 
-        On a CPU up to 512 tokens the completions of one prompt stand behind it in one row (``shared_prompts.py``).
+        On a CPU up to 512 tokens the answers to one prompt stand behind it in one row (``shared_prompts.py``).
 
         Args:
-            completion: tokens of an online objective's completions; as many as they may have where it is not given.
+            answer: tokens of an answer (of an online objective not among ``tokens``); the longest where not given.
         """
         rollouts = self.objective.rollouts
-        if rollouts is None:
+        if rollouts is None and not self.objective.shares_prompts:
             return self.sequences, tokens
-        completion = completion or rollouts.completion
-        rows, length = self.sequences, tokens + completion
-        prompts = min(rows, math.ceil(max(self.generated, rows) / rollouts.group))
-        shared = tokens + math.ceil(rows / prompts) * completion
+        answer = answer or (rollouts.completion if rollouts else self.lengths.scored)
+        rows, length = self.sequences, tokens + (answer if rollouts else 0)
+        prompts = min(rows, math.ceil(max(self.generated, rows) / rollouts.group)) if rollouts else self.micro_batch
+        shared = length + (math.ceil(rows / prompts) - 1) * answer
         fewer = shared <= LONGEST_SHORT and prompts * shared < rows * length
         return (prompts, shared) if self.kind == "cpu" and fewer else (rows, length)
 

@@ -165,10 +165,9 @@ def run_work(training: Training, run: Run) -> dict[str, Work]:
     lengths, sequences = training.lengths, training.objective.sequences
     rollouts = training.objective.rollouts
     scored = training.mean_completion if rollouts else lengths.mean_scored
-    rows, length = training.rows_of_pass(lengths.mean, training.mean_completion)
-    each_pass = run.rows * sequences / max(run.passes, 1)
-    tokens = each_pass / training.sequences * rows * length
-    step = learning(training, tokens, length, each_pass * scored)
+    rows, length = training.rows_of_pass(lengths.mean, scored)
+    each_pass, a_sequence = run.rows * sequences / max(run.passes, 1), rows * length / training.sequences
+    step = learning(training, each_pass * a_sequence, length, each_pass * scored)
     train = step.times(run.passes) + _moving(training, run)
     held_out = lengths.num_validation_rows or 0
     if rollouts:
@@ -178,7 +177,7 @@ def run_work(training: Training, run: Run) -> dict[str, Work]:
         steps = rollouts.completion * -(-held_out // 32)
         answers = _drawn(training, steps, held_out * scored)
         return {"train": train + generated + prompts, "evaluate": answers.times(run.evaluations)}
-    judged = forward(training, held_out * sequences * length, length, held_out * sequences * scored)
+    judged = forward(training, held_out * sequences * a_sequence, length, held_out * sequences * scored)
     if training.objective.reference == "start" or training.objective.companions:
         judged = judged.times(2)
     return {"train": train, "evaluate": judged.times(run.evaluations)}

@@ -64,8 +64,9 @@ def _trainer_class() -> type:
     from trl import DPOTrainer
 
     from kt_resources.trainers.loop import FactoryLoop
+    from kt_resources.trainers.shared_prompts import SharedPrompts
 
-    class FactoryDPO(FactoryLoop, DPOTrainer):
+    class FactoryDPO(FactoryLoop, SharedPrompts, DPOTrainer):
         """DPOTrainer in the factory's loop; its held-out loss is TRL's own, a mean over pairs."""
 
         def row_length(self, row: dict[str, Any]) -> int:

@@ -62,7 +62,12 @@ class Rloo(OnlineObjective):
     def trainer_class(self) -> Class:
         from trl import RLOOTrainer
 
-        return in_the_loop(RLOOTrainer)
+        from kt_resources.trainers.shared_prompts import SharedPrompts
+
+        class SharedRLOO(SharedPrompts, RLOOTrainer):
+            """RLOOTrainer that computes a prompt once for all of its completions on a CPU."""
+
+        return in_the_loop(SharedRLOO)
 
     def config_class(self) -> Class:
         from trl import RLOOConfig

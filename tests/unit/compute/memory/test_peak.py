@@ -145,6 +145,20 @@ def test_completions_share_their_prompt_on_a_cpu(changes: dict[str, Any], rows: 
     assert asked.rows_of_pass(asked.lengths.longest) == rows
 
 
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [({"kind": "cpu"}, (4, 200 + 50)), ({"kind": "cuda"}, (8, 200))],
+    ids=["a CPU", "a GPU"],
+)
+def test_a_pairs_answers_share_their_prompt_on_a_cpu(changes: dict[str, Any], rows: tuple[int, int]) -> None:
+    """4 pairs of 150 and 50 tokens: four rows of 150 + 2 · 50 instead of eight of 200."""
+    lengths = Lengths(longest=200, mean=200, scored=50, mean_scored=50)
+    pairs = ObjectiveMemory(sequences=2, reference="start", shares_prompts=True)
+    asked = training(**{"objective": pairs, "micro_batch": 4, "lengths": lengths} | changes)
+    assert asked.rows_of_pass(200, 50) == rows
+    assert asked.model_copy(update={"objective": ObjectiveMemory(sequences=2)}).rows_of_pass(200, 50) == (8, 200)
+
+
 def test_on_a_gpu_saving_takes_the_machines_memory() -> None:
     """A float32 model and the file of stored numbers: 6 bytes a parameter of an 8B model, beside the device."""
     memory = predict(training())
