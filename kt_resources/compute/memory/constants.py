@@ -9,20 +9,16 @@ class Constants(Strict):
     Attributes:
         process_gb: held before the model: Python and the libraries on a CPU, the context on a GPU.
         after_gb: the same once a training has ended: libraries, rows, and what the allocator gives back late.
-        mapped_share: share of a checkpoint's file that is resident while it is loaded.
         allocator_share: of what comes and goes, how much more the allocator holds.
-        broken_share: the same where weights are made whole from 4 bits in between, which breaks the heap into pieces.
     """
 
     process_gb: float
     after_gb: float
-    mapped_share: float
     allocator_share: float
-    broken_share: float
 
 
-CPU = Constants(process_gb=0.62, after_gb=0.62, mapped_share=1.0, allocator_share=0.2, broken_share=0.8)
-"""Fitted on the configurations that docs/plan.md names so; 0.557 GB are the imports alone."""
+CPU = Constants(process_gb=0.62, after_gb=0.78, allocator_share=0.1)
+"""Fitted on the configurations that docs/plan.md names so; 0.503 GB are the imports alone, 0.05 more bitsandbytes."""
 
 KEPT_KERNELS = 1024
 """Capacity of oneDNN's primitive cache."""
@@ -36,6 +32,6 @@ KERNELS_LEFT = 0.37
 KERNEL_BYTES = 1.2e6
 """Of one, on average, fitted to five trainings of 57 to 152 steps; products of linear layers alone take 0.7e6."""
 
-CUDA = Constants(process_gb=0.6, after_gb=0.0, mapped_share=0.0, allocator_share=0.08, broken_share=0.08)
+CUDA = Constants(process_gb=0.6, after_gb=0.0, allocator_share=0.08)
 """Not measured here. A CUDA context with cuBLAS takes 0.4 to 0.8 GB; the caching allocator's unused share as PyTorch's
 notes on memory management describe it, a round figure."""

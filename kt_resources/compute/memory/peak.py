@@ -178,13 +178,21 @@ def host_gb(training: Training) -> float:
 def weight_bytes(training: Training) -> float:
     """The start model's weights and the adapter's, as they are held in training.
 
-    ``frozen_bits`` a weight of the linear layers, the rest in the training precision; an adapter of its own beside.
+    ``frozen_bits`` a weight of the linear layers, the rest in the training precision; an adapter of its own beside. On
+    a CPU numbers that are stored in that precision stay in the mapped file, and as long as one does, all of it.
     """
     shape, update = training.shape, training.update
     frozen = update.frozen_bits / 8 if update.frozen_bits else training.dtype_bytes
     rest = shape.parameters - shape.linear_parameters
+    if update.frozen_bits and stays_mapped(training):
+        rest = shape.parameters
     adapter = 0 if update.all_weights else update.trained * _trained_bytes(training)
     return (shape.linear_parameters * frozen + rest * training.dtype_bytes + adapter) / training.shards
+
+
+def stays_mapped(training: Training) -> bool:
+    """Whether weights are used where the checkpoint's file is mapped, and not copied."""
+    return training.kind == "cpu" and training.dtype_bytes == training.shape.stored_bytes
 
 
 def _trained_bytes(training: Training) -> int:
@@ -246,10 +254,11 @@ def _base(training: Training) -> dict[Part, float]:
 
 
 def _load(training: Training) -> dict[Part, float]:
-    """On a CPU the checkpoint's file is mapped into memory beside the weights made of it."""
-    mapped = training.shape.parameters * training.shape.stored_bytes if training.kind == "cpu" else 0.0
+    """On a CPU the checkpoint's file is mapped into memory beside weights made of it in another precision."""
+    copied = training.kind == "cpu" and not stays_mapped(training)
+    mapped = training.shape.parameters * training.shape.stored_bytes if copied else 0.0
     parts = _base(training)
-    return parts | {"weights": parts["weights"] + mapped * training.constants.mapped_share, "kernels": 0.0}
+    return parts | {"weights": parts["weights"] + mapped, "kernels": 0.0}
 
 
 def _train(training: Training) -> dict[Part, float]:
@@ -333,13 +342,12 @@ def _measure(training: Training) -> dict[Part, float]:
     """A float32 model and the mapped file that it is loaded from, or the largest matrix thrice in float64."""
     parameters, stored = training.shape.parameters, training.shape.stored_bytes
     widest = 3 * 8 * training.shape.vocab * training.shape.hidden
-    weights = parameters * (4 + stored * training.constants.mapped_share)
+    weights = parameters * (4 + stored)
     return _after(training) | {"weights": max(weights, float(widest))}
 
 
 def _with_allocator(training: Training, parts: dict[Part, float]) -> dict[Part, float]:
     """Beside what is asked for, what the allocator holds in pieces too small to use: a share of what comes and goes."""
     moving: tuple[Part, ...] = ("activations", "logits", "rollout_cache")
-    constants = training.constants
-    share = constants.broken_share if training.update.frozen_bits else constants.allocator_share
+    share = training.constants.allocator_share
     return parts | {"allocator": share * sum(parts.get(part, 0.0) for part in moving)}
