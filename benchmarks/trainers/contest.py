@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.trainers.job import Job
+from kt_resources.compute.environment import RUNTIME
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -24,10 +25,11 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name, and the command that trains a job file."""
+    """A name, the command that trains a job file, and what its environment has beside everyone's."""
 
     name: str
     command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,7 +55,7 @@ def python() -> Path:
 
 def ours() -> Contestant:
     """This project's training program."""
-    return Contestant("ours", (sys.executable, "-m", "benchmarks.trainers.ours"))
+    return Contestant("ours", (sys.executable, "-m", "benchmarks.trainers.ours"), RUNTIME)
 
 
 def trl() -> Contestant:
@@ -77,7 +79,8 @@ def hold(contestants: Sequence[Contestant], job: dict[str, Any], folder: Path) -
         file = Job(**job, **seat).write(out / "job.json")
         with (out / "output.txt").open("w") as output:
             command = [*contestant.command, str(file)]
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | QUIET)
+            environment = os.environ | contestant.environment | QUIET
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         processes.append(process)
     while any(process.poll() is None for process in processes):
         for place, process in enumerate(processes):

@@ -31,7 +31,8 @@ completions a prompt of at most {longest} tokens, DPO has β = {beta}.
 
 Left as each has it: the order of rows (ours sorts rows of similar length into a step, the others shuffle), gradient
 checkpointing (TRL and LLaMA-Factory switch it on, ours leaves it off where memory allows),{types} where logits are
-computed, the attention kernel, and GRPO's rollouts.
+computed, the attention kernel, GRPO's rollouts, a prompt that ours computes once for all its answers, and the C
+library's caches, which ours switches off.
 
 LLaMA-Factory's environment is its own (`benchmarks/trainers/environment.py`): its pip packages of torchvision and
 torchaudio are built for CUDA and do not load beside a CPU build of torch, so the first is taken out and of the second
