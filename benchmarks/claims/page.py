@@ -18,13 +18,14 @@ from benchmarks.claims.verdicts import CLAIMS, BySeed, judge, last_loss
 
 HEAD = """# Claims, tried
 
-Made by `make claims`, which goes on where it stopped. **{done} of {all} cells have run.**{short}{busy}
+Made by `make claims`, which goes on where it stopped. **{done} of {all} cells have run.**{short}
 
 Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
 {batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
 set once and not tuned: {rate:g}, except {rates}.
-They train in float32, which every CPU computes (bfloat16 only some do). Memory is the training process's peak while it
-trains, libraries included, on a CPU{threads}. A checkpoint is written at the end alone.{mixed}
+They train in float32, which every CPU computes (bfloat16 only some do){threads}. Memory is the training process's peak
+while it trains, libraries included; seconds are the processor's, of training alone, so that cells may run beside each
+other. A checkpoint is written at the end alone.{mixed}
 
 A claim holds here where the 95 % interval over the seeds (Student's t) lies within what was claimed, does not where it
 lies outside, and cannot be told where it does both. "Here" is one small model, one narrow task, {steps} steps.
@@ -33,16 +34,13 @@ lies outside, and cannot be told where it does both. "Here" is one small model, 
 | claim | said by | measured here | mean (interval); seeds | verdict |
 |---|---|---|---|---|
 """
-QUIET_LOAD = 3.0
-BUSY = """ Other work ran beside them (load {low:g} to {high:g}): tokens/s and training seconds are then no comparison
-between cells, nor what follows from them."""
-MIXED = """ Cells of seed {seeds} ran on processors of more than one kind: its tokens/s and training seconds are no
+MIXED = """ Cells of seed {seeds} ran on processors of more than one kind: its seconds are no
 comparison between cells, nor what follows from them."""
 CELLS_HEAD = """
 ## The cells
 Means over the seeds that have run; accuracy of each seed in brackets.
 
-| cell | seeds | trainable | peak GB | tokens/s | training s | last held-out loss | accuracy |
+| cell | seeds | trainable | peak GB | tokens a CPU second | training, CPU s | last held-out loss | accuracy |
 |---|---:|---:|---:|---:|---:|---:|---:|
 """
 
@@ -52,18 +50,15 @@ def page(found: Sequence[BySeed]) -> str:
     done = sum(len(cells) for cells in found)
     steps = {result["steps"] for cells in found for result in cells.values()}
     short = "" if steps <= {STEPS} else f" Some ran fewer steps than {STEPS}: {sorted(steps)}."
-    loads = [result["load"] for cells in found for result in cells.values() if "load" in result]
-    busy = BUSY.format(low=min(loads), high=max(loads)) if loads and max(loads) > QUIET_LOAD else ""
     rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + ", DPO 0.0001"
     threads = sorted({result["threads"] for cells in found for result in cells.values() if "threads" in result})
     mixed = [str(seed) for seed, cells in zip(SEEDS, found, strict=True) if len(_hosts(cells)) > 1]
     head = HEAD.format(
         mixed=MIXED.format(seeds=", ".join(mixed)) if mixed else "",
-        threads=f" with {' or '.join(map(str, threads))} thread(s)" if threads else "",
+        threads=f", with {' or '.join(map(str, threads))} thread(s)" if threads else "",
         done=done,
         all=len(CELLS) * len(SEEDS),
         short=short,
-        busy=busy,
         rows=NUM_TRAIN,
         steps=STEPS,
         batch=BATCH,

@@ -198,7 +198,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "Spectrum trains 37 % faster than full fine-tuning",
         "survey, Spectrum",
-        "tokens/s over full fine-tuning's",
+        "tokens a CPU second over full fine-tuning's",
         ("spectrum", "full"),
         _ratio("tokens_per_s", "spectrum", "full"),
         low=1.3,
@@ -242,7 +242,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "ORPO saves 30 to 50 % of the compute of SFT and then DPO",
         "playbook; survey (halves it)",
-        "training seconds saved",
+        "training's CPU seconds saved",
         ("orpo", "lora", "sft_dpo"),
         _saved,
         low=0.3,

@@ -64,11 +64,6 @@ def test_a_partial_page_says_what_has_not_run() -> None:
     assert "1 of 3 seeds: 3.60% | not run yet |" in text
 
 
-def test_a_page_of_cells_that_ran_beside_other_work_says_so() -> None:
-    assert "no comparison" not in page([{"lora": _result(load=1.0)}, {}, {}])
-    assert "(load 1 to 20): tokens/s" in page([{"lora": _result(load=1.0), "full": _result(load=20.0)}, {}, {}])
-
-
 def test_a_seed_that_ran_on_two_kinds_of_processor_says_so() -> None:
     one, other = _result(host="a"), _result(host="b")
     assert "more than one kind" not in page([{"lora": one, "full": one}, {"lora": other}, {}])
