@@ -90,7 +90,8 @@ class Packed:
     def of(cls, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> "Packed":
         """From TRL's tensors, (sequences, tokens), padded on either side: an answer begins with its first label."""
         packed, rows = cls((len(input_ids), input_ids.shape[1] - 1)), dict[tuple[int, ...], int]()
-        seen, scored = attention_mask.bool(), (labels != IGNORED) & attention_mask.bool()
+        seen = attention_mask.bool()
+        scored = seen & (labels != IGNORED)
         for number in range(len(input_ids)):
             if not scored[number].any():
                 continue

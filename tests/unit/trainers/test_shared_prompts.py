@@ -51,8 +51,21 @@ def _figures(model: Any, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tenso
 
 
 @pytest.fixture
+def packed_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of each call that shared prompts."""
+    from kt_resources.trainers.shared_prompts import Packed
+
+    rows: list[int] = []
+    original = Packed.scored
+    monkeypatch.setattr(
+        Packed, "scored", lambda packed, forward: rows.append(len(packed.rows)) or original(packed, forward)
+    )
+    return rows
+
+
+@pytest.fixture
 def sharing(model: Any) -> Any:
-    """A second model of the same weights that shares prompts; it fails where it is asked to compute rows apart."""
+    """A second model of the same weights that shares prompts."""
     from trl.trainer.utils import add_fused_lm_head
 
     from kt_resources.trainers.shared_prompts import share_prompts
@@ -72,28 +85,24 @@ def _gradient(model: Any, figures: tuple[torch.Tensor, torch.Tensor]) -> torch.T
 
 @pytest.mark.parametrize("tensors", [_tensors(), _on_the_right()], ids=["padded left and right", "padded right"])
 def test_figures_and_gradients_are_those_of_separate_rows(
-    model: Any, sharing: Any, tensors: tuple[torch.Tensor, ...], monkeypatch: pytest.MonkeyPatch
+    model: Any, sharing: Any, tensors: tuple[torch.Tensor, ...], packed_rows: list[int]
 ) -> None:
-    from kt_resources.trainers.shared_prompts import Packed
-
-    packed = []
-    original = Packed.scored
-    monkeypatch.setattr(Packed, "scored", lambda rows, forward: packed.append(1) or original(rows, forward))
     separate, shared = _figures(model, tensors), _figures(sharing, tensors)
     for one, other in zip(separate, shared, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
     assert shared[0][3].eq(0).all()  # the completion without a token
     assert torch.allclose(_gradient(model, separate), _gradient(sharing, shared), atol=1e-4)
-    assert packed == [1]
+    assert packed_rows == [2]
 
 
-def test_a_row_of_several_turns_keeps_what_is_not_scored(model: Any, sharing: Any) -> None:
+def test_a_row_of_several_turns_keeps_what_is_not_scored(model: Any, sharing: Any, packed_rows: list[int]) -> None:
     """Labels with a gap: the second question is read, and not scored."""
     ids = torch.tensor([[5, 6, 7, 20, 21, 30, 31, 22], [5, 6, 7, 23, 24, 32, 33, 25]])
     labels = ids.clone()
     labels[:, :3], labels[:, 5:7] = -100, -100
     tensors = ids, torch.ones_like(ids), labels
     assert torch.allclose(_figures(model, tensors)[0], _figures(sharing, tensors)[0], atol=1e-5)
+    assert packed_rows == [1]
 
 
 def test_a_prompt_is_computed_once() -> None:
@@ -111,19 +120,6 @@ def test_a_completion_sees_its_prompt_and_itself_alone() -> None:
     mask = Packed.of(*_tensors()).mask()[0, 0]  # prompt 0–3, first completion 4–6, second 7
     assert mask[7].tolist() == [True] * 4 + [False] * 3 + [True]
     assert mask[6].tolist() == [True] * 7 + [False]
-
-
-@pytest.fixture
-def packed_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows of each call that shared prompts."""
-    from kt_resources.trainers.shared_prompts import Packed
-
-    rows: list[int] = []
-    original = Packed.scored
-    monkeypatch.setattr(
-        Packed, "scored", lambda packed, forward: rows.append(len(packed.rows)) or original(packed, forward)
-    )
-    return rows
 
 
 def _curve(spec: Any) -> list[dict[str, Any]]:
