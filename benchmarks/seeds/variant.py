@@ -8,12 +8,14 @@ STRIDE = 100
 
 
 def seeded(recipe: dict[str, Any], variant: int) -> dict[str, Any]:
-    """The recipe of variant number ``variant``, which its line is named after; number 0 has the recipe's own seeds.
+    """The recipe of variant number ``variant``, which its line is named after; number 0 is the recipe itself.
 
     Args:
         recipe: as written, without relative paths: it moves to another folder.
     """
     found = deepcopy(recipe)
+    if not variant:
+        return found
     found["line"] = f"{recipe['line']}_seed{variant}"
     generated = [*found["data"]["sources"], (found["data"].get("synthetic") or {}).get("prompts", {})]
     for part in generated:
