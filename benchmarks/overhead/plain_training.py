@@ -49,7 +49,7 @@ def _trainer(step: Step, start: Path, rows: Sequence[Mapping[str, Any]], out: Pa
 def _arguments(step: Step, out: Path) -> dict[str, Any]:
     import torch
 
-    from kt_resources.compute.precision import cpu_computes_bf16
+    from kt_resources.compute.precision import cpu_gains_from_bf16
 
     optimization = step.optimization
     return {
@@ -61,7 +61,7 @@ def _arguments(step: Step, out: Path) -> dict[str, Any]:
         "warmup_steps": optimization.warmup_ratio,
         "learning_rate": optimization.learning_rate,
         "lr_scheduler_type": optimization.lr_scheduler,
-        "bf16": torch.cuda.is_available() or cpu_computes_bf16(),
+        "bf16": torch.cuda.is_available() or cpu_gains_from_bf16(),
         "use_cpu": not torch.cuda.is_available(),
         "save_strategy": "no",
         "report_to": [],

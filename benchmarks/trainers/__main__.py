@@ -52,7 +52,7 @@ def main() -> None:
 
 def run(work: Path, objectives: list[str], times: int, with_llamafactory: bool) -> dict[str, Any]:
     """The contests, and what there is to say of machine and versions."""
-    from kt_resources.compute.precision import cpu_computes_bf16
+    from kt_resources.compute.precision import cpu_gains_from_bf16
 
     started = time.time()
     base, folder = base_checkpoint(work), work / "trainers"
@@ -66,7 +66,7 @@ def run(work: Path, objectives: list[str], times: int, with_llamafactory: bool) 
         contestants = [contest.ours(), contest.trl()]
         if name == "sft" and python is not None:
             contestants.append(contest.llamafactory(python))
-        job = plans[name] | {"objective": name, "model_dir": str(start), "bf16": cpu_computes_bf16()}
+        job = plans[name] | {"objective": name, "model_dir": str(start), "bf16": cpu_gains_from_bf16()}
         job["rows_file"] = str(folder / "rows" / f"{name}.parquet")
         ran = contest.hold(contestants, job, folder / name)
         contests[name] = {"job": job, "tokens": tokens.get(name), "ran": {key: asdict(one) for key, one in ran.items()}}

@@ -6,6 +6,7 @@ from kt_resources.compute.precision import (
     best_precision,
     choose_precision,
     cpu_computes_bf16,
+    cpu_gains_from_bf16,
     program_device,
     program_precision,
 )
@@ -40,8 +41,26 @@ def test_a_cpu_computes_bf16_where_its_flags_say_so(flags, computes, tmp_path) -
     assert cpu_computes_bf16(tmp_path / "cpuinfo") is computes
 
 
+@pytest.mark.parametrize(
+    ("vendor", "flags", "gains"),
+    [
+        ("AuthenticAMD", "avx2 fma", False),
+        ("AuthenticAMD", "avx512bw avx512vl avx512dq avx512_bf16", True),
+        ("GenuineIntel", "avx512bw avx512vl avx512dq", False),
+        ("GenuineIntel", "avx512bw avx512vl avx512dq avx512_bf16", False),
+        ("GenuineIntel", "avx512bw avx512vl avx512dq avx512_bf16 amx_bf16", True),
+        ("", "asimd bf16", True),
+    ],
+)
+def test_a_cpu_trains_in_bf16_where_that_is_faster(vendor, flags, gains, tmp_path, monkeypatch) -> None:
+    (tmp_path / "cpuinfo").write_text(f"vendor_id : {vendor}\nflags : {flags}\n")
+    assert cpu_gains_from_bf16(tmp_path / "cpuinfo") is gains
+    monkeypatch.setattr("kt_resources.compute.precision.cpu_gains_from_bf16", lambda: gains)
+    assert best_precision(device("cpu")) == ("bf16" if gains else "fp32")
+
+
 def test_a_machine_that_tells_no_flags_gets_fp32(tmp_path) -> None:
-    assert cpu_computes_bf16(tmp_path / "missing") is False
+    assert cpu_computes_bf16(tmp_path / "missing") is cpu_gains_from_bf16(tmp_path / "missing") is False
 
 
 def test_what_was_asked_wins() -> None:

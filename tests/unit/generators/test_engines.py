@@ -56,21 +56,23 @@ def test_scores_are_the_checkpoints(tiny_model_dir: Path, llama: ScoringEngine, 
 
 
 @pytest.mark.parametrize(
-    ("megabytes", "instructions", "precision"),
+    ("megabytes", "instructions", "gains", "precision"),
     [
-        (1, "AVX512_BF16", "F32"),
-        (500, "AVX512_BF16", "BF16"),
-        (500, "AVX512", "F16"),
-        (500, "", "F32"),
-        (5000, "", "F16"),
+        (1, "AVX512_BF16", True, "F32"),
+        (500, "AVX512_BF16", True, "BF16"),
+        (500, "AVX512_BF16", False, "F32"),
+        (500, "AVX512", False, "F32"),
+        (500, "AVX512", True, "F32"),
+        (5000, "AVX512", False, "F16"),
     ],
 )
 def test_precision_follows_the_processor(
-    megabytes: int, instructions: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    megabytes: int, instructions: str, gains: bool, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(megabytes * 1_000_000)
     monkeypatch.setattr("kt_resources.generators.gguf_model.computes_in", lambda name: name == instructions)
+    monkeypatch.setattr("kt_resources.compute.precision.cpu_gains_from_bf16", lambda: gains)
     assert export_precision(tmp_path) == precision
 
 
