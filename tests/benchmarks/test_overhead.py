@@ -1,6 +1,10 @@
 """The overhead benchmark: what is counted as orchestration."""
 
-from benchmarks.overhead.__main__ import RECIPES
+from pathlib import Path
+
+import pytest
+
+from benchmarks.overhead.__main__ import RECIPES, empty_home
 from benchmarks.overhead.page import page
 from benchmarks.overhead.shares import StageTime, import_seconds, shares
 from kt_resources.recipes.loading import load_recipe
@@ -46,6 +50,17 @@ def test_a_line_without_a_script_has_no_ratio() -> None:
     assert "| sft_model | 60.0 | 50.0 | 5.0 | 5.0 |\n" in section
     assert "**950 s, 95.0%**" in section and "times" not in section
     assert "make bench-overhead BENCH_ARGS=--full" in text
+
+
+def test_a_line_is_measured_where_it_has_not_been_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, bench = tmp_path / "own", tmp_path / "bench"
+    monkeypatch.setenv("KT_HOME", str(own))
+    assert empty_home("arithmetic", bench) == own and not own.exists()
+    for line, home in {"short": own, "arithmetic": bench / "arithmetic" / "home"}.items():
+        manifest = own / "store" / "artifacts" / line / "base_model" / "0123" / "manifest.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+        assert empty_home("arithmetic", bench) == home
 
 
 def test_the_short_line_is_a_recipe() -> None:
