@@ -14,7 +14,7 @@ from kt_assets.plan.line_plan import plan_line
 from kt_assets.plan.times import Seconds, SpeedSource
 from kt_resources.compute.catalog import load_prices
 from kt_resources.compute.devices import find_devices
-from kt_resources.compute.memory.peak import Training
+from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import calibrated_speed
 from kt_resources.home import ensure_home
 from kt_resources.recipes.base_model import BASE

@@ -7,8 +7,8 @@ from typing import Any
 from kt_assets.plan.answers import Answers
 from kt_resources.compute.catalog import catalog_entry
 from kt_resources.compute.devices import Device
-from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.memory.training import Training
 from kt_resources.compute.needs import Needs, Precision
 from kt_resources.compute.precision import choose_precision
 from kt_resources.compute.speed.calibration import Speed, stated_speed

@@ -9,8 +9,8 @@ from typing import Any
 
 from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
-from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.memory.training import Training
 from kt_resources.compute.needs import Needs, Precision
 from kt_resources.trainers.objectives.base import ObjectiveConfig
 from kt_resources.trainers.spec import Optimization

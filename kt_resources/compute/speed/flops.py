@@ -6,13 +6,8 @@ adapter's backward pass is 2, as frozen weights have no gradient, and attention 
 
 from dataclasses import dataclass
 
-from kt_resources.compute.memory.peak import (
-    Training,
-    activation_bytes,
-    gradient_bytes,
-    has_copies,
-    optimizer_bytes,
-)
+from kt_resources.compute.memory.held import activation_bytes, gradient_bytes, has_copies, optimizer_bytes
+from kt_resources.compute.memory.training import Training
 
 BACKWARD = 2
 """Times that an adapter's products read and write a layer's numbers backwards: for its weights, and for the input."""

@@ -2,8 +2,8 @@
 
 import math
 
-from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import Speed
 from kt_resources.compute.speed.flops import Run, Work, run_work
 from kt_resources.trainers.spec import Optimization, paces

@@ -11,8 +11,8 @@ from kt_assets.plan.line_plan import LinePlan, last_peak_gb, plan_line
 from kt_assets.plan.times import SpeedSource, _past_seconds
 from kt_resources.compute.catalog import Prices, load_prices, named_device
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
-from kt_resources.compute.memory.peak import Training
 from kt_resources.compute.memory.shape import ModelShape, published
+from kt_resources.compute.memory.training import Training
 from kt_resources.recipes.base_model import HubModel, RandomModel
 from kt_resources.store.manifest import Manifest
 from kt_resources.store.store import Artifact, Store

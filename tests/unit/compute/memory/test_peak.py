@@ -4,19 +4,18 @@ from typing import Any
 
 import pytest
 
-from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
-from kt_resources.compute.memory.peak import (
-    Training,
+from kt_resources.compute.memory.held import (
     cache_bytes,
     gradient_bytes,
-    host_gb,
     kernel_bytes,
     optimizer_bytes,
     other_models_bytes,
-    predict,
     weight_bytes,
 )
+from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
+from kt_resources.compute.memory.peak import host_gb, predict
 from kt_resources.compute.memory.shape import published
+from kt_resources.compute.memory.training import Training
 
 SHAPE = published("llama-3.1-8b")
 FULL = UpdateMemory(trained=SHAPE.parameters, all_weights=True, head=True)

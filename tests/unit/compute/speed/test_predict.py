@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from kt_resources.compute.catalog import catalog
+from kt_resources.compute.memory.held import activation_bytes
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
-from kt_resources.compute.memory.peak import Training, activation_bytes
 from kt_resources.compute.memory.shape import published
+from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import MFU, Speed, stated_speed
 from kt_resources.compute.speed.flops import Run, Work, forward, learning, run_work
 from kt_resources.compute.speed.predict import answer_seconds, predict_seconds, run_of, seconds_of
