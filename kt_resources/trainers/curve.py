@@ -1,4 +1,4 @@
-"""Progress, the curve of a run, and when to evaluate and save."""
+"""Progress, and the curve of a run."""
 
 import json
 from collections.abc import Iterable
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
-
-from kt_resources.trainers.spec import Optimization, paces
 
 COLUMNS = {
     "loss": "loss",
@@ -104,19 +102,3 @@ class Curve(TrainerCallback):
                 file.write(json.dumps(row) + "\n")
             figures = {key: float(row[key]) for key in SHOWN if row.get(key) is not None}
             self._progress.report(state.global_step, state.max_steps, self._name, **figures)
-
-
-class Pace(TrainerCallback):
-    """Says when to evaluate and when to write a checkpoint: evenly, and after the last step."""
-
-    def __init__(self, optimization: Optimization, evaluates: bool) -> None:
-        self._optimization, self._evaluates = optimization, evaluates
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        """Set the trainer's flags for this step."""
-        step, last = state.global_step, state.max_steps
-        eval_steps, checkpoint_steps = paces(self._optimization, last)
-        control.should_evaluate = self._evaluates and (step % eval_steps == 0 or step == last)
-        control.should_save = step % checkpoint_steps == 0 or step == last
-        control.should_log = control.should_log or step == last
-        return control

@@ -24,7 +24,8 @@ class Optimization(Strict):
         warmup_ratio: share of the steps over which the rate rises from 0.
         num_evals: held-out evaluations over the run, evenly spaced, the last one after the last step.
         eval_steps: steps between evaluations; None derives them from ``num_evals``.
-        checkpoint_steps: steps between checkpoints; None takes a tenth of the run, 50 at most.
+        checkpoint_steps: steps between checkpoints; None writes one when it has been earned
+            (:func:`checkpoint_interval`), and after the last step.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about 20 % slower.
     """
 
@@ -45,15 +46,27 @@ class Optimization(Strict):
     seed: int = 0
 
 
-def paces(optimization: Optimization, max_steps: int) -> tuple[int, int]:
-    """Steps between evaluations and between checkpoints.
+def eval_pace(optimization: Optimization, max_steps: int) -> int:
+    """Steps between evaluations.
 
-    >>> paces(Optimization(num_evals=4), 100)
-    (25, 10)
+    >>> eval_pace(Optimization(num_evals=4), 100)
+    25
     """
-    eval_steps = optimization.eval_steps or -(-max_steps // optimization.num_evals)
-    checkpoint_steps = optimization.checkpoint_steps or max(1, min(50, max_steps // 10))
-    return max(1, eval_steps), checkpoint_steps
+    return max(1, optimization.eval_steps or -(-max_steps // optimization.num_evals))
+
+
+CHECKPOINT_SHARE, CHECKPOINT_LEAST_S = 0.05, 30.0
+
+
+def checkpoint_interval(write_s: float) -> float:
+    """Seconds of training after which a checkpoint that takes ``write_s`` is earned: 5 % at most go into writing.
+
+    What a crash may cost is that much, and half a minute where writing takes no time.
+
+    >>> checkpoint_interval(0.1), checkpoint_interval(6.0)
+    (30.0, 120.0)
+    """
+    return max(CHECKPOINT_LEAST_S, write_s / CHECKPOINT_SHARE)
 
 
 def problem_of(

@@ -91,8 +91,9 @@ def _load(spec: TrainSpec) -> tuple[Any, Any]:
 
 
 def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> Any:
-    from kt_resources.trainers.curve import Curve, Pace
+    from kt_resources.trainers.curve import Curve
     from kt_resources.trainers.objectives.base import Ingredients
+    from kt_resources.trainers.pace import Pace
 
     objective, limit = spec.objective, spec.optimization.max_seq_len
     rows = objective.load(spec.train_file, tokenizer, limit)

@@ -18,7 +18,7 @@ class Stopped(Exception):
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Crash after the optimizer step of that number; 0 lets runs finish."""
-    from kt_resources.trainers.curve import Pace
+    from kt_resources.trainers.pace import Pace
 
     original = Pace.on_step_end
 

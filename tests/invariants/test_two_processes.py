@@ -1,7 +1,11 @@
 """Two processes on one CPU (gloo) train as one process does with the same total batch."""
 
 import json
+import multiprocessing
+import os
+import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,3 +59,38 @@ def test_two_processes_draw_other_prompts_each_by_itself(make_spec: Any, launch:
     assert result["facts"]["redrawn_groups"] == sum(map(len, drawn))
     trained = pq.read_table(spec.out_dir / "trained_rows.parquet").column("id").to_pylist()
     assert {id_ for ids in drawn for id_ in ids} <= set(trained) and len(trained) == len(set(trained))
+
+
+def _is_saved(rank: int, port: int, folder: Path) -> None:
+    """In a process of its own, in which so many seconds have passed: 100 in the first, none in the second."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    from accelerate import PartialState
+
+    from kt_resources.trainers.pace import Pace
+    from kt_resources.trainers.spec import Optimization
+
+    state = PartialState(cpu=True)
+    times = iter([0.0, 0.0, 100.0 * (1 - rank), 0.0])
+    pace = Pace(Optimization(), evaluates=False, clock=lambda: next(times))
+    arguments = SimpleNamespace(world_size=state.num_processes, device=state.device)
+    pace.on_train_begin(arguments, None, None)
+    control = SimpleNamespace(should_log=False)
+    pace.on_step_end(arguments, SimpleNamespace(global_step=1, max_steps=9), control)
+    (folder / str(rank)).write_text(str(control.should_save))
+    state.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_write_a_checkpoint_when_the_first_ones_clock_says_so(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = multiprocessing.get_context("spawn").Process
+    processes = [start(target=_is_saved, args=(rank, port, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["True", "True"]

@@ -112,26 +112,36 @@ class Run:
         rows: rows learned from, every epoch counted (of an online objective: completions).
         steps: optimizer steps; ``passes`` micro-batches.
         evaluations: passes over the held-out rows; after each but the first the weights may be kept.
-        checkpoints: written to go on from, with the optimizer's state.
+        checkpoints: written to go on from, with the optimizer's state; None where time decides: the last one, here.
     """
 
     rows: float
     steps: int
     passes: float
     evaluations: int
-    checkpoints: int = 0
+    checkpoints: int | None = 0
 
 
 def _moving(training: Training, run: Run) -> Work:
     """What the optimizer moves, what memory it takes for that, and what is written of it, all processes together."""
-    gradients, state = (part(training) * training.shards for part in (gradient_bytes, optimizer_bytes))
-    kept = gradients  # the weights that are trained, in the type of their gradients
+    gradients, state = _kept_bytes(training), optimizer_bytes(training) * training.shards
     copied = 4.0 * training.update.trained if has_copies(training) else 0.0  # their float32 copies' gradients
     return Work(
         stepped=float(training.update.trained) * run.steps,
         touched=(gradients + copied) * run.steps + state,
-        written=(kept + state) * run.checkpoints + kept * max(0, run.evaluations - 1),
+        written=checkpoint_bytes(training) * (1 if run.checkpoints is None else run.checkpoints)
+        + _kept_bytes(training) * max(0, run.evaluations - 1),
     )
+
+
+def _kept_bytes(training: Training) -> float:
+    """The weights that are trained, in the type of their gradients, of all processes together."""
+    return gradient_bytes(training) * training.shards
+
+
+def checkpoint_bytes(training: Training) -> float:
+    """The weights that are trained with the optimizer's state, of all processes together."""
+    return _kept_bytes(training) + optimizer_bytes(training) * training.shards
 
 
 def _generated(training: Training, run: Run, longest: int, mean: float) -> Work:

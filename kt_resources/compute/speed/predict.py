@@ -5,8 +5,8 @@ import math
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import Speed
-from kt_resources.compute.speed.flops import Run, Work, run_work
-from kt_resources.trainers.spec import Optimization, paces
+from kt_resources.compute.speed.flops import Run, Work, checkpoint_bytes, run_work
+from kt_resources.trainers.spec import Optimization, checkpoint_interval, eval_pace
 
 
 def seconds_of(work: Work, speed: Speed, layers: int) -> float:
@@ -44,10 +44,13 @@ def _online_run(training: Training, optimization: Optimization, num_rows: int, p
     return Run(rows=rows, steps=steps, passes=passes, **_judged_and_saved(optimization, steps))
 
 
-def _judged_and_saved(optimization: Optimization, steps: int) -> dict[str, int]:
+def _judged_and_saved(optimization: Optimization, steps: int) -> dict[str, int | None]:
     """The start model is judged too."""
-    eval_steps, checkpoint_steps = paces(optimization, steps)
-    return {"evaluations": 1 + math.ceil(steps / eval_steps), "checkpoints": math.ceil(steps / checkpoint_steps)}
+    asked = optimization.checkpoint_steps
+    return {
+        "evaluations": 1 + math.ceil(steps / eval_pace(optimization, steps)),
+        "checkpoints": math.ceil(steps / asked) if asked else None,
+    }
 
 
 def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, float]:
@@ -55,10 +58,14 @@ def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, flo
     layers = training.shape.layers
     work = run_work(training, run)
     model_bytes = training.shape.parameters * training.shape.stored_bytes
+    train_s = seconds_of(work["train"], speed, layers)
+    if run.checkpoints is None:
+        write_s = checkpoint_bytes(training) / speed.written_per_s
+        train_s += write_s * math.floor(train_s / checkpoint_interval(write_s))
     return {
         "imports": speed.imports_s,
         "load": model_bytes / speed.bytes_per_s,
-        "train": seconds_of(work["train"], speed, layers),
+        "train": train_s,
         "evaluate": seconds_of(work["evaluate"], speed, layers),
         "save": 2 * model_bytes / speed.bytes_per_s,
         "measure": 4 * model_bytes / speed.bytes_per_s,

@@ -1,12 +1,11 @@
-"""Curve rows, token counts over a resumed run, when to evaluate and to save."""
+"""Curve rows, and token counts over a resumed run."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from kt_resources.trainers.curve import Curve, Pace, curve_row, total_tokens
-from kt_resources.trainers.spec import Optimization, paces
+from kt_resources.trainers.curve import Curve, curve_row, total_tokens
 
 
 def test_names_are_the_projects_and_timings_stay_out() -> None:
@@ -17,25 +16,6 @@ def test_names_are_the_projects_and_timings_stay_out() -> None:
 def test_tokens_of_a_resumed_run_add_up() -> None:
     """30 tokens, then a crash; the counter starts again and reaches 20: 50 in all."""
     assert total_tokens([{"tokens": 10}, {"step": 1}, {"tokens": 30}, {"tokens": 5}, {"tokens": 20}]) == 50
-
-
-def test_paces_divide_the_run() -> None:
-    assert paces(Optimization(num_evals=5), 12) == (3, 1)
-    assert paces(Optimization(num_evals=5), 1000) == (200, 50)
-    assert paces(Optimization(eval_steps=7, checkpoint_steps=2), 12) == (7, 2)
-
-
-def _flags(pace: Pace, step: int, max_steps: int) -> tuple[bool, bool]:
-    control = SimpleNamespace(should_evaluate=False, should_save=False, should_log=False)
-    pace.on_step_end(None, SimpleNamespace(global_step=step, max_steps=max_steps), control)
-    return control.should_evaluate, control.should_save
-
-
-def test_the_last_step_is_always_evaluated_and_saved() -> None:
-    pace = Pace(Optimization(eval_steps=4, checkpoint_steps=5), evaluates=True)
-    flags = {step: _flags(pace, step, 9) for step in (3, 4, 5, 9)}
-    assert flags == {3: (False, False), 4: (True, False), 5: (False, True), 9: (True, True)}
-    assert _flags(Pace(Optimization(), evaluates=False), 9, 9) == (False, True)
 
 
 class _Progress:

@@ -117,7 +117,21 @@ def test_an_adapter_slows_generation_where_it_is_not_folded_in() -> None:
 def test_steps_are_counted_as_transformers_counts_them() -> None:
     """1000 rows in batches of 16 are 63; two of them a step, 32; two epochs, 64 steps over 2000 rows."""
     run = run_of(training(), Optimization(micro_batch_size=16, gradient_accumulation_steps=2, num_epochs=2), 1000)
-    assert (run.steps, run.passes, run.rows, run.evaluations, run.checkpoints) == (64, 128, 2000, 6, 11)
+    assert (run.steps, run.passes, run.rows, run.evaluations, run.checkpoints) == (64, 128, 2000, 6, None)
+
+
+def test_checkpoints_are_as_many_as_asked_or_as_are_earned() -> None:
+    """14 bytes of 8 billion parameters at 1 GB/s take 112 s: another one every 2249 s, beside the last."""
+    asked = run_of(training(), Optimization(max_steps=64, checkpoint_steps=6), 1000)
+    assert asked.checkpoints == 11
+    whole = training(update=FULL)
+    write_s = 14 * SHAPE.parameters / 1e9
+    base = {"rows": 100, "passes": 10, "evaluations": 1}
+    for steps, earned in ((10, 0), (10_000, None)):
+        one, more = (predict_seconds(whole, Run(steps=steps, checkpoints=n, **base), SPEED)["train"] for n in (1, None))
+        expected = int(one / (write_s / 0.05)) if earned is None else earned
+        assert more - one == pytest.approx(expected * write_s)
+    assert expected > 10
 
 
 def test_max_steps_wins_over_epochs() -> None:

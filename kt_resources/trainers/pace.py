@@ -1,0 +1,62 @@
+"""When to evaluate, and when to write a checkpoint."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback
+
+from kt_resources.trainers.spec import Optimization, checkpoint_interval, eval_pace
+
+
+class Pace(TrainerCallback):
+    """Evaluates evenly, writes checkpoints as often as asked or as they are earned, and does both after the last step.
+
+    Args:
+        clock: seconds, of any beginning.
+    """
+
+    def __init__(
+        self, optimization: Optimization, evaluates: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._optimization, self._evaluates, self._clock = optimization, evaluates, clock
+        self._written = self._began = clock()
+        self._write_s = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Seconds count from here."""
+        self._written = self._clock()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Set the trainer's flags for this step."""
+        step, last = state.global_step, state.max_steps
+        pace = eval_pace(self._optimization, last)
+        control.should_evaluate = self._evaluates and (step % pace == 0 or step == last)
+        control.should_save = self._is_due(step, args) or step == last
+        control.should_log = control.should_log or step == last
+        self._began = self._clock()
+        return control
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A checkpoint is written after its step's evaluation."""
+        self._began = self._clock()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """What it took to write decides when the next one is earned."""
+        self._written = self._clock()
+        self._write_s = self._written - self._began
+
+    def _is_due(self, step: int, args: Any) -> bool:
+        if steps := self._optimization.checkpoint_steps:
+            return step % steps == 0
+        return _agreed(self._clock() - self._written >= checkpoint_interval(self._write_s), args)
+
+
+def _agreed(due: bool, args: Any) -> bool:
+    """The first process's answer in all of them: they write together, and their clocks differ."""
+    if args.world_size == 1:
+        return due
+    import torch
+    from accelerate.utils import broadcast
+
+    return bool(broadcast(torch.tensor(int(due), device=args.device)).item())
