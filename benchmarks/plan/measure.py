@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plan.configurations import Configuration
+from benchmarks.plan.configurations import STEPS, Configuration
 from benchmarks.plan.rows import write_rows
 from kt_resources.compute.environment import RUNTIME
 from kt_resources.compute.program import write_json
@@ -32,7 +32,7 @@ def spec_of(configuration: Configuration, model_dir: Path, folder: Path) -> Trai
         "validation_file": rows / "validation.parquet",
         "objective": {"type": configuration.objective, **configuration.options},
         "update": {"type": configuration.update, **configuration.further},
-        "optimization": {"micro_batch_size": configuration.batch, "max_steps": configuration.steps, "num_evals": 1}
+        "optimization": {"micro_batch_size": configuration.batch, "max_steps": STEPS, "num_evals": 1}
         | configuration.optimization,
         "precision": configuration.precision,
         "companions": dict.fromkeys(kind(**configuration.options).companions, model_dir),
@@ -50,7 +50,7 @@ def run_configuration(configuration: Configuration, model_dir: Path, folder: Pat
         RuntimeError: the training failed; the message has the end of its log.
     """
     kind = OBJECTIVES[configuration.objective]
-    write_rows(kind.rows, configuration.length, configuration.batch * configuration.steps, model_dir, folder / "rows")
+    write_rows(kind.rows, configuration.length, configuration.batch * STEPS, model_dir, folder / "rows")
     file = folder / "spec.json"
     spec = spec_of(configuration, model_dir, folder)
     write_json(file, spec.model_dump(mode="json"))

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plan.configurations import STEPS
+
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = """{begin}
 ## Measured
 
-Made by `make plan-benchmark`: the 135M model, {count} configurations, each trained for a step or two by the training
-program's own code in a process of its own on the CPU. `fit`: looked at while the model was made; `test`: run
+Made by `make plan-benchmark`: the 135M model, {count} configurations, each trained for {steps} steps by the training
+program on the CPU. `fit`: looked at while the model was made; `test`: run
 afterwards. Memory is the process's peak resident set; time is processor seconds of training and evaluation on one
 thread, as the machine was shared.
 
@@ -23,7 +25,11 @@ def section(measured: Sequence[Mapping[str, Any]]) -> str:
     """Markdown between the marks: a row a configuration, then the errors of each role."""
     rows = [_row(one) for one in measured]
     told = [_summary(role, [one for one in measured if one["role"] == role]) for role in ("fit", "test")]
-    return HEAD.format(begin=BEGIN, count=len(measured)) + "\n".join([*rows, "", *filter(None, told), END]) + "\n"
+    return (
+        HEAD.format(begin=BEGIN, count=len(measured), steps=STEPS)
+        + "\n".join([*rows, "", *filter(None, told), END])
+        + "\n"
+    )
 
 
 def _row(one: Mapping[str, Any]) -> str:
