@@ -1,6 +1,7 @@
 """The evaluation room: every model of the line on the same held-out prompts, and a report that a person opens."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 
@@ -9,6 +10,7 @@ from kt_assets.evaluate.examples import choose_examples
 from kt_assets.evaluate.report import render_report
 from kt_assets.stage import Made, Stage, Work
 from kt_resources.evaluators.config import Evaluation
+from kt_resources.evaluators.known import KEPT
 from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
@@ -59,6 +61,7 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
         tasks_dir=tasks.path("tasks"),
         general_text=tasks.path("general_text.txt"),
         ability_dir=tasks.path("general_ability"),
+        known_dir=known_evaluations(work, store),
         examples=worked_examples(work),
         config=Evaluation(**{name: getattr(work.config, name) for name in Evaluation.model_fields}),
     )
@@ -68,6 +71,12 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
     (work.out / "run" / "report.html").write_text(page, encoding="utf-8")
     facts = json.loads((work.out / "facts.json").read_text())
     return Made.of_program(result, facts, {"models": models_table(results["models"])})
+
+
+def known_evaluations(work: Work, store: Store) -> Path | None:
+    """What the last report kept, so that an unchanged model is not asked again; None where all is to be made anew."""
+    last = store.current(work.stage.asset)
+    return last.folder / KEPT if last and (last.folder / KEPT).is_dir() and not work.options.rebuild else None
 
 
 def evaluated_models(work: Work, store: Store) -> tuple[EvaluatedModel, ...]:

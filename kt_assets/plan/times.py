@@ -1,5 +1,6 @@
 """Where a stage's predicted time comes from: its own past, this device's calibration, or a data sheet."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +35,14 @@ class Seconds:
 
 
 def stage_seconds(past: Artifact) -> Seconds:
-    """What the stage took the last time; its inputs may have changed since."""
-    return Seconds({"all": past.manifest.seconds}, "last time")
+    """What the stage took the last time; its inputs may have changed since.
+
+    An evaluation is planned with all of its models asked, also those that the last report knew from the one before.
+    """
+    file = past.folder / "run" / "timings.json"
+    models: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
+    spared = sum(one[part] for one in models if one.get("reused") for part in one if part.endswith("_s"))
+    return Seconds({"all": past.manifest.seconds + spared}, "last time" + (", all models asked" if spared else ""))
 
 
 @dataclass

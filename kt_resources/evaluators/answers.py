@@ -1,4 +1,4 @@
-"""Answers that survive a crash: one JSON line each, in the program's scratch folder."""
+"""Answers that survive a crash, and are known to the next evaluation: one JSON line each."""
 
 import hashlib
 import json
@@ -26,6 +26,7 @@ class AnswerCache:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._answers: dict[str, Answer] = {}
+        self._wanted: set[str] = set()
         file.parent.mkdir(parents=True, exist_ok=True)
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
             try:
@@ -36,14 +37,25 @@ class AnswerCache:
 
     def get(self, prompt: str, max_new_tokens: int) -> Answer | None:
         """The answer, where there is one already."""
-        return self._answers.get(self._key(prompt, max_new_tokens))
+        key = self._key(prompt, max_new_tokens)
+        self._wanted.add(key)
+        return self._answers.get(key)
 
     def put(self, prompt: str, max_new_tokens: int, answer: Answer) -> None:
         """Keep an answer, on disk at once."""
         key = self._key(prompt, max_new_tokens)
         self._answers[key] = answer
         with self.file.open("a", encoding="utf-8") as file:
-            file.write("\n" * self._cut_off() + json.dumps({"key": key, "answer": answer.model_dump()}) + "\n")
+            file.write("\n" * self._cut_off() + self._line(key))
+
+    def forget_others(self) -> None:
+        """Keep only what was asked for since this cache was opened: questions of old rows would gather."""
+        whole = self.file.with_suffix(".part")
+        whole.write_text("".join(self._line(key) for key in self._answers if key in self._wanted), encoding="utf-8")
+        whole.replace(self.file)
+
+    def _line(self, key: str) -> str:
+        return json.dumps({"key": key, "answer": self._answers[key].model_dump()}) + "\n"
 
     def _cut_off(self) -> bool:
         """Whether the file ends in the middle of a line."""

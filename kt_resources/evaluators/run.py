@@ -12,6 +12,7 @@ from typing import Any
 from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.answers import AnswerCache
+from kt_resources.evaluators.known import ANSWERS, ASKED_BY, Known
 from kt_resources.evaluators.metrics import ABILITY
 from kt_resources.evaluators.passages import count_words, passages
 from kt_resources.evaluators.results import results_of, sample_rows, write_results
@@ -22,17 +23,18 @@ from kt_resources.store.fingerprint import file_sha256, hash_json
 def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
     """Evaluate every model of ``spec``; writes results, facts, samples and ``run/timings.json``."""
     tasks = task_names(spec)
+    known = Known(spec.scratch_dir / "evaluated", spec.known_dir, spec.out_dir)
     measured, timings = [], []
     for index, model in enumerate(spec.models):
         told = _Told(progress, model.step, index, len(spec.models))
-        folder = spec.scratch_dir / "evaluated" / evaluation_key(spec, model, tasks)
-        seen = json.loads(done.read_text()) if (done := folder / "measured.json").exists() else None
-        if seen is None:
-            seen = evaluate_model(spec, model, tasks, folder, told)
-            write_json(done, seen)
+        done = known.folder(model) / f"{evaluation_key(spec, model, tasks)}.json"
+        if not (reused := done.exists()):
+            write_json(done, evaluate_model(spec, model, tasks, done.parent, told))
+        seen = json.loads(done.read_text())
+        known.keep(done)
         told.done()
         measured.append(seen)
-        timings.append({"model": model.asset, **seen["took"]})
+        timings.append({"model": model.asset, **seen["took"], "reused": reused})
     results = results_of(spec.models, measured, spec.config)
     write_results(spec.out_dir, results, sample_rows(spec.models, measured))
     write_json(spec.out_dir / "run" / "timings.json", timings)
@@ -88,7 +90,7 @@ def evaluation_key(spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str]) 
     text = file_sha256(spec.general_text) if spec.general_text else ""
     options = spec.config.model_dump(mode="json", include=ASKED)
     examples = {task: [example.id for example in found] for task, found in examples_for(spec, model).items()}
-    return hash_json([model.asset, model.data_version, asked, text, options, examples])[:24]
+    return hash_json([model.asset, model.data_version, asked, text, options, examples, ASKED_BY])[:24]
 
 
 def examples_for(spec: EvaluateSpec, model: EvaluatedModel) -> Mapping[str, Sequence[Example]]:
@@ -113,7 +115,8 @@ def evaluate_model(
         raise EvaluateError("the model has no chat template", where=f"{model.asset}: {model.tokenizer_dir}", mend=mend)
     with open_model(model, spec, folder) as engine:
         loaded = time.monotonic()
-        lm = EngineLM(engine, tokenizer, AnswerCache(folder / "answers.jsonl"), spec.config.batch_size)
+        answers = AnswerCache(folder / ANSWERS)
+        lm = EngineLM(engine, tokenizer, answers, spec.config.batch_size)
         lm.on_progress = lambda done, total: told("answers", done, total)
         items = answer_items(lm, spec, tasks)
         examples = examples_for(spec, model)
@@ -126,6 +129,7 @@ def evaluate_model(
         ability = probe_ability(lm, spec)
         lm.on_progress = lambda done, total: told("general text", done, total)
         general = score_text(lm, spec)
+    answers.forget_others()
     took = {
         "load_s": round(loaded - started, 2),
         "answer_s": round(answered - loaded, 2),

@@ -46,6 +46,7 @@ class EvaluateSpec(ProgramSpec):
         tasks_dir: folder of lm-eval tasks, one a family (see ``kt_assets.evaluate.tasks``).
         ability_dir: folder of the lm-eval task ``general_ability``; it is not asked without it.
         general_text: a text file for perplexity; none is measured without it.
+        known_dir: what the last report kept of its evaluations (:mod:`kt_resources.evaluators.known`).
         examples: by task, what the first model is asked after, a second time; it is asked once where there are none.
     """
 
@@ -53,5 +54,6 @@ class EvaluateSpec(ProgramSpec):
     tasks_dir: Path
     general_text: Path | None = None
     ability_dir: Path | None = None
+    known_dir: Path | None = None
     examples: dict[str, tuple[Example, ...]] = {}
     config: Evaluation = Evaluation()

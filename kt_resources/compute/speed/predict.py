@@ -1,6 +1,7 @@
 """Seconds of a training, phase by phase, from its work and a device's rates."""
 
 import math
+from typing import Any
 
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.memory.training import Training
@@ -44,7 +45,7 @@ def _online_run(training: Training, optimization: Optimization, num_rows: int, p
     return Run(rows=rows, steps=steps, passes=passes, **_judged_and_saved(optimization, steps))
 
 
-def _judged_and_saved(optimization: Optimization, steps: int) -> dict[str, int | None]:
+def _judged_and_saved(optimization: Optimization, steps: int) -> dict[str, Any]:
     """The start model is judged too."""
     asked = optimization.checkpoint_steps
     return {

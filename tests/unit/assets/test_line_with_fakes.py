@@ -10,11 +10,15 @@ import dagster as dg
 import pytest
 
 from kt_assets.definitions import load_lines
+from kt_assets.evaluate.assets import known_evaluations
+from kt_assets.launchpad import Options
 from kt_assets.line import Line
+from kt_assets.stage import Work
 from kt_assets.staleness import stale_stages
 from kt_resources.bases.fake import FakeBaseLoader
 from kt_resources.contracts.judge import GreatExpectations
 from kt_resources.evaluators.fake import FakeEvaluator
+from kt_resources.evaluators.known import KEPT
 from kt_resources.generators.fake import FakeGenerator
 from kt_resources.mergers.fake import FakeMerger
 from kt_resources.quantizers.fake import FakeQuantizer
@@ -283,3 +287,19 @@ def test_the_report_shows_what_each_model_answered(made: tuple[Store, dg.Execute
     results = json.loads(artifact.path("results.json").read_text())
     assert results["models"][0]["asset"] == "base_model"
     assert "merged_model" in page and "chain_sum" in page
+
+
+def test_a_report_is_told_what_the_last_one_asked_unless_all_is_made_anew(
+    made: tuple[Store, dg.ExecuteInProcessResult],
+) -> None:
+    store, stage = made[0], tiny_line().stages["evaluation_report"]
+
+    def known(rebuild: bool) -> Path | None:
+        return known_evaluations(Work(stage, Any, None, Any, Options(rebuild=rebuild)), store)
+
+    assert known(rebuild=False) is None  # the fake kept nothing
+    last = store.current(stage.asset)
+    assert last is not None
+    (last.folder / KEPT).mkdir(parents=True)
+    assert (known(rebuild=False), known(rebuild=True)) == (last.folder / KEPT, None)
+    (last.folder / KEPT).rmdir()

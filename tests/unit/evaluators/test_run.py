@@ -13,6 +13,7 @@ from kt_resources.evaluators.adapter import EngineLM, cut
 from kt_resources.evaluators.answers import AnswerCache
 from kt_resources.evaluators.config import Evaluation, Gate
 from kt_resources.evaluators.fake import FakeEvaluator
+from kt_resources.evaluators.known import KEPT
 from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import facts, read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
@@ -213,6 +214,50 @@ def test_another_data_version_or_question_is_asked_anew(done, tmp_path, tiny_mod
     assert key != run.evaluation_key(longer, first, names)
     gated = done.model_copy(update={"config": done.config.model_copy(update={"gates": (Gate(name="g", min=0.1),)})})
     assert key == run.evaluation_key(gated, first, names)
+
+
+def test_the_next_report_asks_only_what_is_new(done, tmp_path, monkeypatch):
+    """A new SFT model, and other examples for the base model: its plain answers are known."""
+    base, sft = done.models
+    later = done.model_copy(
+        update={
+            "out_dir": tmp_path / "out",
+            "scratch_dir": tmp_path / "scratch",
+            "known_dir": done.out_dir / KEPT,
+            "models": (base, sft.model_copy(update={"data_version": "newer"})),
+            "examples": {"gcd": EXAMPLES[:1]},
+        }
+    )
+    asked, generate = [], EngineLM._answer
+
+    def noted(self, group, *rest):
+        asked.extend(one.prompt for one in group)
+        return generate(self, group, *rest)
+
+    monkeypatch.setattr(EngineLM, "_answer", noted)
+    found = evaluated(later)
+    of_sft = [prompt for prompt in asked if "example" not in prompt]
+    assert len(of_sft) == 6 and len(asked) == 6 + 3
+    assert found["models"][1]["metrics"] == read_results(done.out_dir)["models"][1]["metrics"]
+    assert [one["reused"] for one in json.loads((tmp_path / "out/run/timings.json").read_text())] == [False, False]
+    latest = later.model_copy(
+        update={"out_dir": tmp_path / "third", "scratch_dir": tmp_path / "other", "known_dir": tmp_path / "out" / KEPT}
+    )
+    monkeypatch.setattr(run, "evaluate_model", lambda *_: pytest.fail("asked again"))
+    evaluated(latest)
+    for name in ("results.json", "facts.json", "samples.parquet"):
+        assert (tmp_path / "third" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    assert [one["reused"] for one in json.loads((tmp_path / "third/run/timings.json").read_text())] == [True, True]
+    answers = (tmp_path / "third" / KEPT).glob("*/answers.jsonl")
+    assert sorted(len(file.read_text().splitlines()) for file in answers) == [6, 9]
+
+
+def test_what_other_versions_of_the_libraries_heard_is_not_known(done, tmp_path, monkeypatch):
+    from kt_resources.evaluators import known
+
+    monkeypatch.setattr(known, "ASKED_BY", known.ASKED_BY | {"transformers": "older"})
+    folder = known.Known(tmp_path, done.out_dir / KEPT, tmp_path / "out").folder(done.models[0])
+    assert not folder.exists()
 
 
 def test_a_task_that_is_not_there_is_named(done):

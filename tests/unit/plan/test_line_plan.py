@@ -1,5 +1,7 @@
 """The plan of the tiny line: what will run, sums, cost; and where a time comes from."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from kt_assets.definitions import load_lines
 from kt_assets.plan.base_shape import TINY, gguf_shape, source_shape
 from kt_assets.plan.line_plan import LinePlan, last_peak_gb, plan_line
-from kt_assets.plan.times import SpeedSource, _past_seconds
+from kt_assets.plan.times import SpeedSource, _past_seconds, stage_seconds
 from kt_resources.compute.catalog import Prices, load_prices, named_device
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
 from kt_resources.compute.memory.shape import ModelShape, published
@@ -99,6 +101,17 @@ def made(**facts: Any) -> Artifact:
         own_work_seconds=1,
     )
     return Artifact(Path(), manifest)
+
+
+def test_an_evaluation_is_planned_with_all_models_asked(tmp_path: Path) -> None:
+    """The last one took a second, and knew the 2 + 30 + 4 s of its base model."""
+    past = replace(made(), folder=tmp_path)
+    assert (stage_seconds(past).total, stage_seconds(past).source) == (1, "last time")
+    took = {"load_s": 2.0, "answer_s": 30.0, "general_s": 4.0, "answer_tokens": 999}
+    (tmp_path / "run").mkdir()
+    told = [took | {"model": "base_model", "reused": True}, took | {"model": "sft_model", "reused": False}]
+    (tmp_path / "run" / "timings.json").write_text(json.dumps(told))
+    assert (stage_seconds(past).total, stage_seconds(past).source) == (37, "last time, all models asked")
 
 
 def training(rank: int = 8) -> tuple[Training, Place]:
