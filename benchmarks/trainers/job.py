@@ -15,7 +15,7 @@ class Job:
     Attributes:
         model_dir: the checkpoint all start from.
         rows_file: Parquet rows; tokenized rows, pairs or prompts.
-        bf16: whether this CPU computes in bfloat16.
+        bf16: whether to train in bfloat16, where this CPU gains from it.
         table_dir, place, num_places: where the contestants take turns.
     """
 

@@ -153,5 +153,5 @@ def _constants(job: Mapping[str, Any]) -> dict[str, Any]:
         "longest": told["max_completion_length"],
         "beta": told["beta"],
         "types": TYPES if job["bf16"] else "",
-        "precision": "bfloat16 products" if job["bf16"] else "float32 (this CPU has no bfloat16)",
+        "precision": "bfloat16 products" if job["bf16"] else "float32 (this CPU gains nothing from bfloat16)",
     }
