@@ -87,7 +87,9 @@ def _load(spec: TrainSpec) -> tuple[Any, Any]:
         lacks = "stop token (eos)" if tokenizer.eos_token_id is None else "chat template"
         raise TrainingError(f"the start model has no {lacks}", where=str(spec.model_dir))
     arguments = spec.update.load_arguments(spec.precision)
-    return load_model(spec.model_dir, dtype=load_dtype(spec), **arguments), tokenizer
+    model = load_model(spec.model_dir, dtype=load_dtype(spec), **arguments)
+    spec.update.prepare(model)
+    return model, tokenizer
 
 
 def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> Any:
@@ -101,7 +103,6 @@ def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> A
     keeper = Keeper(spec.scratch_dir / "kept", objective.metric, objective.greater_is_better)
     arguments = common_arguments(spec, len(rows))
     arguments["eval_on_start"] = held_out is not None and keeper.start is None
-    spec.update.prepare(model)
     trained_in = "fp32" if is_sharded() else spec.precision
     ingredients = Ingredients(
         model=model,

@@ -63,7 +63,7 @@ class UpdateStrategy(Strict):
         return None
 
     def prepare(self, model: "PreTrainedModel") -> None:
-        """Change the loaded start model before its trainer is built, for example freeze some of its weights."""
+        """Change the start model as soon as it is loaded, for example freeze some of its weights."""
 
     def attach(self, model: "torch.nn.Module") -> None:
         """Complete the model once its trainer has put the adapter on it, before any checkpoint is loaded."""

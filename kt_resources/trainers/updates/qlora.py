@@ -3,11 +3,14 @@
 The saved model is merged into the start model's own full-precision weights, never into the 4-bit ones.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kt_resources.compute.needs import Precision
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.updates.lora import LoraBase
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class QuantizedLora(LoraBase):
@@ -43,6 +46,18 @@ class QuantizedLora(LoraBase):
             bnb_4bit_compute_dtype=dtypes[precision],
         )
         return {"quantization_config": quantization}
+
+    def prepare(self, model: "PreTrainedModel") -> None:
+        """Keep the 4-bit weights as training reads them, whatever is answered or measured before and between.
+
+        On a CPU with AVX512-BF16 bitsandbytes lays a layer's weights out anew for inference, with scales in bf16, when
+        it first answers without gradients, and leaves them so: no gradient comes through the layer from then on.
+        """
+        from bitsandbytes.nn import Linear4bit
+
+        for module in model.modules():
+            if isinstance(module, Linear4bit):
+                module.support_avx512bf16_for_cpu = False
 
 
 class Qlora(QuantizedLora):
