@@ -59,6 +59,12 @@ def test_a_cpu_trains_in_bf16_where_that_is_faster(vendor, flags, gains, tmp_pat
     assert best_precision(device("cpu")) == ("bf16" if gains else "fp32")
 
 
+def test_tiles_count_for_those_who_use_them(tmp_path) -> None:
+    (tmp_path / "cpuinfo").write_text("vendor_id : GenuineIntel\nflags : avx512_bf16 amx_bf16\n")
+    assert cpu_gains_from_bf16(tmp_path / "cpuinfo", tiles=True)
+    assert not cpu_gains_from_bf16(tmp_path / "cpuinfo", tiles=False)
+
+
 def test_a_machine_that_tells_no_flags_gets_fp32(tmp_path) -> None:
     assert cpu_computes_bf16(tmp_path / "missing") is cpu_gains_from_bf16(tmp_path / "missing") is False
 

@@ -72,7 +72,7 @@ def test_precision_follows_the_processor(
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(megabytes * 1_000_000)
     monkeypatch.setattr("kt_resources.generators.gguf_model.computes_in", lambda name: name == instructions)
-    monkeypatch.setattr("kt_resources.compute.precision.cpu_gains_from_bf16", lambda: gains)
+    monkeypatch.setattr("kt_resources.compute.precision.cpu_gains_from_bf16", lambda tiles: gains and not tiles)
     assert export_precision(tmp_path) == precision
 
 
