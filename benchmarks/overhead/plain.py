@@ -170,6 +170,9 @@ def _export(checkpoint: Path, file: Path) -> Path:
 def _llama(file: Path) -> Any:
     import llama_cpp
 
+    from kt_resources.generators.gguf_model import model_parameters
+
+    llama_cpp.llama_cpp.llama_model_default_params = model_parameters  # as it comes it dies on AMX
     return llama_cpp.Llama(str(file), n_ctx=2048, verbose=False)
 
 

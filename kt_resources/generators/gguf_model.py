@@ -40,7 +40,7 @@ class GgufModel:
     def __init__(self, file: Path, vocab_only: bool = False) -> None:
         lib = library()
         self.file = file
-        params = lib.llama_model_default_params()
+        params = model_parameters()
         params.vocab_only = vocab_only
         self.pointer: Any = lib.llama_model_load_from_file(str(file).encode(), params)
         if not self.pointer:
@@ -183,6 +183,17 @@ def thread_count() -> int:
     """Threads to compute with: ``OMP_NUM_THREADS`` where set, else the cores that this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+
+
+def model_parameters() -> Any:
+    """llama.cpp's parameters for loading a model; weights in no layout for AMX.
+
+    GCC before 12.4 and 13.3 (its bug 114098) leaves out what ``ldtilecfg`` is to read: llama.cpp compiled by it for a
+    processor with these tiles dies in the first product of quantized weights (its issue 20824).
+    """
+    params = library().llama_model_default_params()
+    params.use_extra_bufts = not computes_in("AMX_INT8")
+    return params
 
 
 def computes_in(instructions: str) -> bool:
