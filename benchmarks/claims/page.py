@@ -34,8 +34,8 @@ lies outside, and cannot be told where it does both. "Here" is one small model, 
 | claim | said by | measured here | mean (interval); seeds | verdict |
 |---|---|---|---|---|
 """
-MIXED = """ Cells of seed {seeds} ran on processors of more than one kind: its seconds are no
-comparison between cells, nor what follows from them."""
+MIXED = """ Cells of seed {seeds} ran on processors of more than one kind: claims about
+seconds are judged by cells of one kind alone, and seconds of the table below are each its own's."""
 CELLS_HEAD = """
 ## The cells
 Means over the seeds that have run; accuracy of each seed in brackets.

@@ -35,6 +35,13 @@ def test_too_few_seeds_give_no_verdict() -> None:
     assert judge(_claim(1.0), [*_seeds(2.0), {}, {}], wanted=3) == ("not run yet", "1 of 3 seeds: 2.00")
 
 
+def test_seconds_of_two_processors_are_not_compared() -> None:
+    claim = next(claim for claim in CLAIMS if claim.words.startswith("Spectrum trains"))
+    one, slower = {"tokens_per_s": 90.0, "host": "a"}, {"tokens_per_s": 60.0, "host": "b"}
+    seeds = [{"spectrum": one, "full": slower}, {"spectrum": one, "full": one}]
+    assert judge(claim, seeds, wanted=3)[1] == "1 of 3 seeds: 1.00"
+
+
 def test_claims_and_cells_name_what_there_is() -> None:
     cells = {cell.name for cell in CELLS}
     assert {name for claim in CLAIMS for name in claim.cells} == cells
