@@ -11,7 +11,7 @@ from kt_assets.plan.answers import Answers, asked_of_models
 from kt_assets.plan.base_shape import base_shape
 from kt_assets.plan.glance import Sources
 from kt_assets.plan.line_plan import plan_line
-from kt_assets.plan.times import Seconds, SpeedSource
+from kt_assets.plan.times import Seconds, SpeedSource, stage_seconds
 from kt_resources.compute.catalog import load_prices
 from kt_resources.compute.devices import find_devices
 from kt_resources.compute.memory.training import Training
@@ -90,7 +90,7 @@ def answering_stages(name: str) -> list[tuple[str, Answers, float, float]]:
     for stage in line.stages.values():
         asked, made = asked_of_models(stage, sources), store.current(stage.asset)
         if asked and made and stage.needs and (planned := speeds.answers(asked, shape, device, stage.needs)):
-            found.append((stage.name, asked, planned.total, made.manifest.seconds))
+            found.append((stage.name, asked, planned.total, stage_seconds(made).total))
     return found
 
 

@@ -36,6 +36,7 @@ def main() -> None:
 
 def run(line: str, variant: int, recipes: Path) -> dict:
     """What one variant left, which is made where it is not (see :data:`benchmarks.seeds.aims.Seen`)."""
+    from kt_assets.plan.times import stage_seconds
     from kt_resources.evaluators.results import read_results
     from kt_resources.home import HOME_VARIABLE, Home, resolve_root
     from kt_resources.store.store import Store
@@ -57,7 +58,7 @@ def run(line: str, variant: int, recipes: Path) -> dict:
     return {
         "results": read_results(made["evaluation_report"].folder),
         "facts": {name: manifest.facts for name, manifest in in_order},
-        "seconds": {name: manifest.seconds for name, manifest in in_order},
+        "seconds": {name: stage_seconds(made[name]).total for name, _ in in_order},
     }
 
 

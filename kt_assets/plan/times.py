@@ -37,12 +37,13 @@ class Seconds:
 def stage_seconds(past: Artifact) -> Seconds:
     """What the stage took the last time; its inputs may have changed since.
 
-    An evaluation is planned with all of its models asked, also those that the last report knew from the one before.
+    An evaluation is planned with all of its questions asked, also those whose answers the last report knew from the one
+    before.
     """
     file = past.folder / "run" / "timings.json"
     models: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
-    spared = sum(one[part] for one in models if one.get("reused") for part in one if part.endswith("_s"))
-    return Seconds({"all": past.manifest.seconds + spared}, "last time" + (", all models asked" if spared else ""))
+    spared = sum(one.get("spared_s", 0.0) for one in models)
+    return Seconds({"all": past.manifest.seconds + spared}, "last time" + (", all asked" if spared else ""))
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """lm-eval over a generation engine: every model of a line answers through the same few lines, GGUF included."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -98,15 +99,17 @@ class EngineLM(LM):
 
     def _answer(self, group: Sequence[Question], max_new_tokens: int, done: int, total: int) -> None:
         """Ask the engine, and keep its answers; ``done`` of ``total`` were answered before."""
-        greedy = Sampling(temperature=0, max_new_tokens=max_new_tokens)
+        greedy, started = Sampling(temperature=0, max_new_tokens=max_new_tokens), time.monotonic()
         answers = self.engine.generate(
             [self.encode(one.prompt) for one in group],
             1,
             greedy,
             on_progress=lambda answered, wanted, tokens: self.on_progress(done + answered, total),
         )
+        each = round((time.monotonic() - started) / len(group), 4)
         for one, (completion,) in zip(group, answers, strict=True):
-            self.cache.put(one.prompt, max_new_tokens, cut(completion, one.until))
+            answer = cut(completion, one.until).model_copy(update={"seconds": each})
+            self.cache.put(one.prompt, max_new_tokens, answer)
         self.on_progress(done + len(group), total)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:

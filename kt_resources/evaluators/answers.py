@@ -13,11 +13,13 @@ class Answer(Strict):
     Attributes:
         stopped: it ended itself (stop token or a task's ``until``), rather than at the token limit.
         num_tokens: tokens generated.
+        seconds: its share of the time that it and those beside it took.
     """
 
     text: str
     stopped: bool
     num_tokens: int
+    seconds: float = 0.0
 
 
 class AnswerCache:
@@ -34,12 +36,17 @@ class AnswerCache:
                 self._answers[row["key"]] = Answer(**row["answer"])
             except (ValueError, KeyError, TypeError):
                 continue
+        self._known = set(self._answers)
 
     def get(self, prompt: str, max_new_tokens: int) -> Answer | None:
         """The answer, where there is one already."""
         key = self._key(prompt, max_new_tokens)
         self._wanted.add(key)
         return self._answers.get(key)
+
+    def spared_seconds(self) -> float:
+        """What the answers took that were asked for, and were there when this cache was opened."""
+        return sum(self._answers[key].seconds for key in self._wanted & self._known)
 
     def put(self, prompt: str, max_new_tokens: int, answer: Answer) -> None:
         """Keep an answer, on disk at once."""

@@ -115,7 +115,7 @@ class Evaluation(Strict):
         max_new_tokens: longest answer, in tokens.
         batch_size: how many prompts are answered together.
         engine: what runs the checkpoints; a GGUF always runs in llama.cpp. ``auto`` takes llama.cpp on a CPU (a
-            checkpoint is exported for it, in the half precision that the processor multiplies), else transformers.
+            checkpoint is exported for it, in the precision that is fastest there), else transformers.
     """
 
     tasks: tuple[str, ...] = ()

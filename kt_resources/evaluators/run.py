@@ -12,7 +12,7 @@ from typing import Any
 from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.answers import AnswerCache
-from kt_resources.evaluators.known import ANSWERS, ASKED_BY, Known
+from kt_resources.evaluators.known import ANSWERS, Known, asked_by
 from kt_resources.evaluators.metrics import ABILITY
 from kt_resources.evaluators.passages import count_words, passages
 from kt_resources.evaluators.results import results_of, sample_rows, write_results
@@ -23,22 +23,27 @@ from kt_resources.store.fingerprint import file_sha256, hash_json
 def work(spec: EvaluateSpec, progress: Progress) -> dict[str, Any]:
     """Evaluate every model of ``spec``; writes results, facts, samples and ``run/timings.json``."""
     tasks = task_names(spec)
-    known = Known(spec.scratch_dir / "evaluated", spec.known_dir, spec.out_dir)
+    known = Known(spec.scratch_dir, spec.known_dir, spec.out_dir)
     measured, timings = [], []
     for index, model in enumerate(spec.models):
         told = _Told(progress, model.step, index, len(spec.models))
-        done = known.folder(model) / f"{evaluation_key(spec, model, tasks)}.json"
+        done = known.folder(model, spec.config.engine) / f"{evaluation_key(spec, model, tasks)}.json"
         if not (reused := done.exists()):
             write_json(done, evaluate_model(spec, model, tasks, done.parent, told))
         seen = json.loads(done.read_text())
         known.keep(done)
         told.done()
         measured.append(seen)
-        timings.append({"model": model.asset, **seen["took"], "reused": reused})
+        timings.append({"model": model.asset, **(_spared(seen["took"]) if reused else seen["took"])})
     results = results_of(spec.models, measured, spec.config)
     write_results(spec.out_dir, results, sample_rows(spec.models, measured))
     write_json(spec.out_dir / "run" / "timings.json", timings)
     return {**results["facts"], "timings": timings}
+
+
+def _spared(took: Mapping[str, float]) -> dict[str, float]:
+    """``took``, of an evaluation that is taken over whole."""
+    return {**took, "spared_s": round(took["load_s"] + took["answer_s"] + took["general_s"], 2)}
 
 
 ASKED = {"num_items", "max_new_tokens", "engine", "perplexity", "general_ability", "answer_perplexity"}
@@ -90,7 +95,8 @@ def evaluation_key(spec: EvaluateSpec, model: EvaluatedModel, tasks: list[str]) 
     text = file_sha256(spec.general_text) if spec.general_text else ""
     options = spec.config.model_dump(mode="json", include=ASKED)
     examples = {task: [example.id for example in found] for task, found in examples_for(spec, model).items()}
-    return hash_json([model.asset, model.data_version, asked, text, options, examples, ASKED_BY])[:24]
+    by = asked_by(model, spec.config.engine)
+    return hash_json([model.asset, model.data_version, asked, text, options, examples, by])[:24]
 
 
 def examples_for(spec: EvaluateSpec, model: EvaluatedModel) -> Mapping[str, Sequence[Example]]:
@@ -103,7 +109,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """One model's scored ``items``, ``references`` and ``general`` text columns and what it ``took`` (seconds, tokens).
 
-    Where there are examples for it, also ``few_shot``: the same items, asked after them.
+    ``spared_s`` are the seconds of ``answer_s`` that answers known beforehand took when they were given. Where there
+    are examples for it, also ``few_shot``: the same items, asked after them.
     """
     from kt_resources.evaluators.adapter import EngineLM
     from kt_resources.generators.tokenizers import FolderTokenizer
@@ -130,10 +137,12 @@ def evaluate_model(
         lm.on_progress = lambda done, total: told("general text", done, total)
         general = score_text(lm, spec)
     answers.forget_others()
+    spared = answers.spared_seconds()
     took = {
         "load_s": round(loaded - started, 2),
-        "answer_s": round(answered - loaded, 2),
+        "answer_s": round(answered - loaded + spared, 2),
         "general_s": round(time.monotonic() - answered, 2),
+        "spared_s": round(spared, 2),
         "answer_tokens": sum(item["num_tokens"] for item in [*items, *(few_shot or [])]),
     }
     found = {"items": items, "few_shot": few_shot, "references": references, "ability": ability, "general": general}

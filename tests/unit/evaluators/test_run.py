@@ -1,4 +1,6 @@
+import datetime
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from kt_resources.evaluators.adapter import EngineLM, cut
 from kt_resources.evaluators.answers import AnswerCache
 from kt_resources.evaluators.config import Evaluation, Gate
 from kt_resources.evaluators.fake import FakeEvaluator
-from kt_resources.evaluators.known import KEPT
+from kt_resources.evaluators.known import KEPT, Known, asked_by
 from kt_resources.evaluators.protocol import Evaluator
 from kt_resources.evaluators.results import facts, read_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example
@@ -107,7 +109,7 @@ def test_how_likely_the_held_out_answers_are_is_what_the_model_itself_says(done,
         nll -= sum(log_probs[len(head) + place - 1, token].item() for place, token in enumerate(tail))
         count += len(tail)
     found = read_results(done.out_dir)["models"][1]["metrics"]["answer_perplexity"]
-    # llama.cpp reads the checkpoint in half precision
+    # llama.cpp keeps attention in half precision
     assert (found["value"], found["n"]) == (pytest.approx(math.exp(nll / count), rel=0.02), count)
     facts = json.loads((done.out_dir / "facts.json").read_text())
     assert facts["answer_perplexity_ratio_to_base"] == pytest.approx(1.0)
@@ -239,7 +241,8 @@ def test_the_next_report_asks_only_what_is_new(done, tmp_path, monkeypatch):
     of_sft = [prompt for prompt in asked if "example" not in prompt]
     assert len(of_sft) == 6 and len(asked) == 6 + 3
     assert found["models"][1]["metrics"] == read_results(done.out_dir)["models"][1]["metrics"]
-    assert [one["reused"] for one in json.loads((tmp_path / "out/run/timings.json").read_text())] == [False, False]
+    of_base, of_sft = json.loads((tmp_path / "out/run/timings.json").read_text())
+    assert 0 < of_base["spared_s"] < of_base["answer_s"] and of_sft["spared_s"] == 0
     latest = later.model_copy(
         update={"out_dir": tmp_path / "third", "scratch_dir": tmp_path / "other", "known_dir": tmp_path / "out" / KEPT}
     )
@@ -247,17 +250,65 @@ def test_the_next_report_asks_only_what_is_new(done, tmp_path, monkeypatch):
     evaluated(latest)
     for name in ("results.json", "facts.json", "samples.parquet"):
         assert (tmp_path / "third" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
-    assert [one["reused"] for one in json.loads((tmp_path / "third/run/timings.json").read_text())] == [True, True]
+    for one, before in zip(
+        json.loads((tmp_path / "third/run/timings.json").read_text()), (of_base, of_sft), strict=True
+    ):
+        whole = before["load_s"] + before["answer_s"] + before["general_s"]
+        assert one == before | {"spared_s": pytest.approx(whole, abs=0.01)}
     answers = (tmp_path / "third" / KEPT).glob("*/answers.jsonl")
     assert sorted(len(file.read_text().splitlines()) for file in answers) == [6, 9]
 
 
-def test_what_other_versions_of_the_libraries_heard_is_not_known(done, tmp_path, monkeypatch):
-    from kt_resources.evaluators import known
+DIFFERENCES = {
+    "another version of a library": ("kt_resources.evaluators.known._versions", lambda: {"transformers": "older"}),
+    "another precision": ("kt_resources.generators.open_engine.export_precision", lambda _: "BF16"),
+    "another device": ("kt_resources.compute.precision.program_device", lambda: "cuda"),
+    "another engine": ("kt_resources.generators.open_engine.choose_engine", lambda *_: "transformers"),
+}
 
-    monkeypatch.setattr(known, "ASKED_BY", known.ASKED_BY | {"transformers": "older"})
-    folder = known.Known(tmp_path, done.out_dir / KEPT, tmp_path / "out").folder(done.models[0])
-    assert not folder.exists()
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_what_was_asked_otherwise_is_not_known(done, tmp_path, monkeypatch, difference):
+    names, model, engine = run.task_names(done), done.models[0], done.config.engine
+    key = run.evaluation_key(done, model, names)
+    before = Known(tmp_path, done.out_dir / KEPT, tmp_path / "out")
+    assert before.folder(model, engine).is_dir()
+    monkeypatch.setattr(*DIFFERENCES[difference])
+    assert not before.folder(model, engine).exists()
+    assert run.evaluation_key(done, model, names) != key
+
+
+def test_another_template_is_asked_anew_and_one_with_a_date_every_day(done, tmp_path, tiny_model_dir, monkeypatch):
+    shutil.copytree(tiny_model_dir, tmp_path / "other")
+    model = done.models[0].model_copy(update={"tokenizer_dir": tmp_path / "other"})
+    same = asked_by(done.models[0], "auto")
+    assert asked_by(model, "auto") == same and same["day"] is None
+    template = tmp_path / "other" / "chat_template.jinja"
+    template.write_text("{{ strftime_now('%d %b %Y') }}" + template.read_text())
+    today = asked_by(model, "auto")
+    assert today["written with"] != same["written with"]
+    assert today["day"] == datetime.date.today().isoformat()
+
+
+def test_a_copy_of_the_last_report_that_was_cut_off_is_made_anew(done, tmp_path, monkeypatch):
+    known = Known(tmp_path, done.out_dir / KEPT, tmp_path / "out")
+
+    def half(source, target):
+        target.mkdir(parents=True)
+        (target / "cut.json").write_text('{"items": [')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copytree", half)
+        with pytest.raises(KeyboardInterrupt):
+            known.folder(done.models[0], "auto")
+    names = {file.name for file in known.folder(done.models[0], "auto").iterdir()}
+    assert "answers.jsonl" in names and "cut.json" not in names
+
+
+def test_whoever_asks_all_anew_does_not_find_what_an_ordinary_attempt_took_over(done, tmp_path):
+    assert Known(tmp_path, done.out_dir / KEPT, tmp_path / "out").folder(done.models[0], "auto").is_dir()
+    assert not Known(tmp_path, None, tmp_path / "out").folder(done.models[0], "auto").exists()
 
 
 def test_a_task_that_is_not_there_is_named(done):

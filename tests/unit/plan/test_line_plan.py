@@ -103,15 +103,15 @@ def made(**facts: Any) -> Artifact:
     return Artifact(Path(), manifest)
 
 
-def test_an_evaluation_is_planned_with_all_models_asked(tmp_path: Path) -> None:
-    """The last one took a second, and knew the 2 + 30 + 4 s of its base model."""
+def test_an_evaluation_is_planned_with_all_asked(tmp_path: Path) -> None:
+    """The last one took a second; of its base model it knew all, 2 + 30 + 4 s, and answers of its SFT model, 11 s."""
     past = replace(made(), folder=tmp_path)
     assert (stage_seconds(past).total, stage_seconds(past).source) == (1, "last time")
     took = {"load_s": 2.0, "answer_s": 30.0, "general_s": 4.0, "answer_tokens": 999}
     (tmp_path / "run").mkdir()
-    told = [took | {"model": "base_model", "reused": True}, took | {"model": "sft_model", "reused": False}]
+    told = [took | {"model": "base_model", "spared_s": 36.0}, took | {"model": "sft_model", "spared_s": 11.0}]
     (tmp_path / "run" / "timings.json").write_text(json.dumps(told))
-    assert (stage_seconds(past).total, stage_seconds(past).source) == (37, "last time, all models asked")
+    assert (stage_seconds(past).total, stage_seconds(past).source) == (48, "last time, all asked")
 
 
 def training(rank: int = 8) -> tuple[Training, Place]:
