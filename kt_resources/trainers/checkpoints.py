@@ -42,5 +42,13 @@ def remove_after(folder: Path, kept: Path | None) -> None:
             shutil.rmtree(path)
 
 
+def forget(scratch: Path) -> None:
+    """Delete all that a training has left in its scratch folder to go on with."""
+    for folder in ("checkpoints", "kept"):
+        shutil.rmtree(scratch / folder, ignore_errors=True)
+    for file in (scratch / "start.json", *scratch.glob("drawn-*.jsonl")):
+        file.unlink(missing_ok=True)
+
+
 def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []

@@ -16,6 +16,7 @@ from transformers.training_args import OptimizerNames
 from kt_resources.trainers.keeper import Keeper
 from kt_resources.trainers.optimizer import MasterAdamW
 from kt_resources.trainers.order import ByEpoch, length_grouped
+from kt_resources.trainers.pace import Pace
 from kt_resources.trainers.updates.base import UpdateStrategy
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class FactoryLoop(_Trainer):
 
     Args:
         keeper: judges each evaluation and keeps the best weights.
+        pace: says when to evaluate and to write a checkpoint.
         trainable_dtype: name of a trainable tensor → the type in which it is trained.
         update: the update strategy, which may bring an optimizer of its own.
     """
@@ -44,13 +46,15 @@ class FactoryLoop(_Trainer):
         self,
         *args: Any,
         keeper: Keeper,
+        pace: Pace,
         trainable_dtype: Callable[[str], torch.dtype],
         update: UpdateStrategy,
         **kwargs: Any,
     ) -> None:
-        self.update = update
+        self.update, self.pace = update, pace
         self.keeper, self._trainable_dtype, self.evaluate_seconds = keeper, trainable_dtype, 0.0
         super().__init__(*args, **kwargs)
+        self.add_callback(pace)
         self._set_trainable_types(self.model)
         update.attach(self.model)
 
@@ -145,6 +149,10 @@ class FactoryLoop(_Trainer):
     def keep(self, metrics: dict[str, float]) -> None:
         """Hand the present weights to the keeper."""
         self.keeper.judge(self.state.global_step, metrics, self._save_weights, self.args.should_save)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self.pace.writing():
+            super()._save_checkpoint(*args, **kwargs)
 
     def _save_weights(self, folder: Path) -> None:
         self.save_model(str(folder), _internal_call=True)

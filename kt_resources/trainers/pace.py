@@ -1,7 +1,8 @@
 """When to evaluate, and when to write a checkpoint."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from transformers import TrainerCallback
@@ -20,8 +21,7 @@ class Pace(TrainerCallback):
         self, optimization: Optimization, evaluates: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._optimization, self._evaluates, self._clock = optimization, evaluates, clock
-        self._written = self._began = clock()
-        self._write_s = 0.0
+        self._written, self._write_s = clock(), 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Seconds count from here."""
@@ -33,18 +33,17 @@ class Pace(TrainerCallback):
         pace = eval_pace(self._optimization, last)
         control.should_evaluate = self._evaluates and (step % pace == 0 or step == last)
         control.should_save = self._is_due(step, args) or step == last
-        control.should_log = control.should_log or step == last
-        self._began = self._clock()
+        control.should_log = control.should_log or control.should_save  # a resumed run's curve begins there
         return control
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A checkpoint is written after its step's evaluation."""
-        self._began = self._clock()
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """What it took to write decides when the next one is earned."""
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """A checkpoint is being written: the least that one took decides when the next is earned."""
+        began = self._clock()
+        yield
         self._written = self._clock()
-        self._write_s = self._written - self._began
+        took = self._written - began
+        self._write_s = min(self._write_s or took, took)
 
     def _is_due(self, step: int, args: Any) -> bool:
         if steps := self._optimization.checkpoint_steps:

@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from kt_resources.trainers.checkpoints import forget
 from kt_resources.trainers.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -24,6 +25,39 @@ def usable(spec: TrainSpec) -> TrainSpec:
     if spec.precision == "bf16" and not torch.cuda.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return spec.model_copy(update={"precision": "fp32"})
     return spec
+
+
+NOTE = "precision"
+"""A file of the scratch folder: in which precision the training there began."""
+
+
+def settled(spec: TrainSpec) -> TrainSpec:
+    """``spec``, usable, and in the precision in which a run that was cut short began, where this machine has it.
+
+    Another machine, or another version of the factory, may hold another precision for the best; the optimizer's state
+    of one is none of the other's. What cannot be gone on with is forgotten, and the training starts over.
+    """
+    spec = usable(spec)
+    note = spec.scratch_dir / NOTE
+    begun = note.read_text() if note.is_file() else spec.precision
+    if begun != spec.precision and _computes_in(begun):
+        print(f"going on in {begun}, in which this training began", flush=True)
+        return spec.model_copy(update={"precision": begun})
+    if os.environ.get("RANK", "0") == "0":
+        if begun != spec.precision:
+            print(f"starting over in {spec.precision}: this machine does not train in {begun}", flush=True)
+            forget(spec.scratch_dir)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(spec.precision)
+    return spec
+
+
+def _computes_in(precision: str) -> bool:
+    import torch
+
+    if torch.cuda.is_available():
+        return precision != "bf16" or torch.cuda.is_bf16_supported()
+    return precision == "fp32" or (precision == "bf16" and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def load_dtype(spec: TrainSpec) -> "torch.dtype":

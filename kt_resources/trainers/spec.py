@@ -1,5 +1,6 @@
 """The spec of the training program: what to train, from what, how."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +60,7 @@ CHECKPOINT_SHARE, CHECKPOINT_LEAST_S = 0.05, 30.0
 
 
 def checkpoint_interval(write_s: float) -> float:
-    """Seconds of training after which a checkpoint that takes ``write_s`` is earned: 5 % at most go into writing.
+    """Seconds after which a checkpoint that takes ``write_s`` is earned: 5 % at most go into writing.
 
     What a crash may cost is that much, and half a minute where writing takes no time.
 
@@ -67,6 +68,18 @@ def checkpoint_interval(write_s: float) -> float:
     (30.0, 120.0)
     """
     return max(CHECKPOINT_LEAST_S, write_s / CHECKPOINT_SHARE)
+
+
+def num_checkpoints(train_s: float, write_s: float) -> int:
+    """Checkpoints of ``write_s`` in a run of ``train_s``, writing apart.
+
+    One after half a minute, which tells what writing takes; those that are earned from there on; one after the last
+    step.
+
+    >>> num_checkpoints(20, 6.0), num_checkpoints(60, 6.0), num_checkpoints(300, 6.0)
+    (1, 2, 4)
+    """
+    return 1 + max(0, math.ceil((train_s - CHECKPOINT_LEAST_S) / checkpoint_interval(write_s)))
 
 
 def problem_of(

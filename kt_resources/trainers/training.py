@@ -9,7 +9,7 @@ from kt_resources.trainers.arguments import checkpoint_dir, common_arguments, to
 from kt_resources.trainers.clock import Clock
 from kt_resources.trainers.finishing import Trained, finish, probe_prompts, sample_answers
 from kt_resources.trainers.keeper import Keeper
-from kt_resources.trainers.precision import is_sharded, load_dtype, usable
+from kt_resources.trainers.precision import is_sharded, load_dtype, settled
 from kt_resources.trainers.release import give_memory_back
 from kt_resources.trainers.spec import TrainSpec
 
@@ -28,7 +28,7 @@ def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
     clock = Clock()
     with clock.phase("imports"):
         _import_libraries()
-    spec = _at_its_start(usable(spec))
+    spec = _at_its_start(settled(spec))
     with clock.phase("load"):
         model, tokenizer = _load(spec)
         before = sample_answers(spec, model, tokenizer) if _is_first_process() else []
@@ -113,12 +113,12 @@ def _build(spec: TrainSpec, model: Any, tokenizer: Any, progress: Progress) -> A
         peft_config=spec.update.peft_config(model, total_steps(spec, len(rows))),
         loop={
             "keeper": keeper,
+            "pace": Pace(spec.optimization, evaluates=held_out is not None),
             "trainable_dtype": lambda name: spec.update.trainable_dtype(name, trained_in),
             "update": spec.update,
             "callbacks": [
                 *spec.update.callbacks(),
                 Curve(spec.out_dir / "run" / "curve.jsonl", progress, spec.name),
-                Pace(spec.optimization, evaluates=held_out is not None),
             ],
         },
         verifier=spec.verifier,

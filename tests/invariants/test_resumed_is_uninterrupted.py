@@ -64,9 +64,7 @@ def test_stopped_in_the_second_epoch(
     sampled completions, bf16's float32 copies and AdaLoRA's ranks, before and after they have settled,
     GaLore's directions and ReLoRA's folds all take part.
     """
-    from kt_resources.trainers import training
-
-    monkeypatch.setattr(training, "usable", lambda spec: spec)
+    monkeypatch.setattr("kt_resources.trainers.precision.usable", lambda spec: spec)
     whole = make_spec("whole", objective, update, STEPS, precision=precision)
     broken = make_spec("broken", objective, update, STEPS, precision=precision)
     run(whole)
@@ -118,6 +116,64 @@ def test_a_finished_run_is_not_trained_again(make_spec: Any, run: Any, stop_at: 
     stop_at(6)
     run(spec)
     assert all(weights(spec)[name].equal(first[name]) for name in first)
+
+
+def test_another_precision_goes_on_in_the_one_it_began_in(make_spec: Any, run: Any, stop_at: Any, weights: Any) -> None:
+    """As after a crash on one machine and the next attempt on another, where bf16 is the fastest."""
+    whole, broken = (make_spec(name, "sft", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
+    run(whole)
+    stop_at(5)
+    with pytest.raises(Stopped):
+        run(broken)
+    stop_at(0)
+    run(broken.model_copy(update={"precision": "bf16"}))
+    expected, found = weights(whole), weights(broken)
+    assert all(found[name].equal(expected[name]) for name in expected)
+
+
+def test_a_precision_that_is_not_to_be_had_any_more_starts_over(
+    make_spec: Any, run: Any, stop_at: Any, weights: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, broken = (make_spec(name, "sft", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
+    run(whole)
+    stop_at(5)
+    with pytest.raises(Stopped):
+        run(broken)
+    (broken.scratch_dir / "precision").write_text("fp16")
+    stop_at(0)
+    run(broken)
+    assert "starting over in fp32: this machine does not train in fp16" in capsys.readouterr().out
+    expected, found = weights(whole), weights(broken)
+    assert all(found[name].equal(expected[name]) for name in expected)
+
+
+EQUAL_AT_TIMES = "def score(completion, row):\n    return len(completion) % 2 if int(row['answer']) % 2 else 0.0\n"
+"""Rewards that are equal within the groups of even answers: other prompts are drawn."""
+
+
+def test_a_checkpoint_between_logged_steps_loses_no_count_and_no_draw(
+    make_spec: Any, run: Any, stop_at: Any, weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second step is logged, the third has a checkpoint, the crash comes after the fifth."""
+    from kt_resources.trainers import arguments
+
+    monkeypatch.setattr(arguments, "logging_steps", lambda *_: 2)
+    (tmp_path / "rewards.py").write_text(EQUAL_AT_TIMES)
+    verifier = {"type": "python", "path": f"{tmp_path / 'rewards.py'}:score", "answer_marker": None}
+    steps = {"max_steps": 6, "checkpoint_steps": 3, "num_evals": 1}
+    whole, broken = (
+        make_spec(name, "dapo", {"type": "lora"}, steps, verifier=verifier) for name in ("whole", "broken")
+    )
+    facts = run(whole)["facts"]
+    assert facts["redrawn_groups"] > 0
+    stop_at(5)
+    with pytest.raises(Stopped):
+        run(broken)
+    stop_at(0)
+    run(broken)
+    assert (broken.out_dir / "facts.json").read_text() == (whole.out_dir / "facts.json").read_text()
+    expected, found = weights(whole), weights(broken)
+    assert all(found[name].equal(expected[name]) for name in expected)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import Speed
 from kt_resources.compute.speed.flops import Run, Work, checkpoint_bytes, run_work
-from kt_resources.trainers.spec import Optimization, checkpoint_interval, eval_pace
+from kt_resources.trainers.spec import Optimization, eval_pace, num_checkpoints
 
 
 def seconds_of(work: Work, speed: Speed, layers: int) -> float:
@@ -59,15 +59,16 @@ def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, flo
     layers = training.shape.layers
     work = run_work(training, run)
     model_bytes = training.shape.parameters * training.shape.stored_bytes
-    train_s = seconds_of(work["train"], speed, layers)
+    train_s, evaluate_s = (seconds_of(work[phase], speed, layers) for phase in ("train", "evaluate"))
     if run.checkpoints is None:
         write_s = checkpoint_bytes(training) / speed.written_per_s
-        train_s += write_s * math.floor(train_s / checkpoint_interval(write_s))
+        before = num_checkpoints(train_s - write_s + evaluate_s, write_s) - 1  # the work has the last one
+        train_s += write_s * before
     return {
         "imports": speed.imports_s,
         "load": model_bytes / speed.bytes_per_s,
         "train": train_s,
-        "evaluate": seconds_of(work["evaluate"], speed, layers),
+        "evaluate": evaluate_s,
         "save": 2 * model_bytes / speed.bytes_per_s,
         "measure": 4 * model_bytes / speed.bytes_per_s,
     }

@@ -91,7 +91,9 @@ class DynamicSampling:
         import torch
 
         asked = {row["id"] for row in inputs}
-        generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + self._step)
+        per_step = self.args.gradient_accumulation_steps
+        place = self.state.global_step * per_step + self._step % per_step  # TRL's own count begins anew on resuming
+        generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + place)
         order = torch.randperm(len(self.train_dataset), generator=generator).tolist()
         mine = order[self.accelerator.process_index :: self.accelerator.num_processes] or order
         others = [number for number in mine if self.train_dataset[number]["id"] not in asked] or mine

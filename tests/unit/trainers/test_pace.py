@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from kt_resources.trainers.pace import Pace
-from kt_resources.trainers.spec import Optimization, eval_pace
+from kt_resources.trainers.spec import Optimization, eval_pace, num_checkpoints
 
 ALONE = SimpleNamespace(world_size=1)
 
@@ -39,23 +39,44 @@ def test_the_last_step_is_always_evaluated_and_saved() -> None:
     assert step(Pace(Optimization(), evaluates=False), 9, 9) == (False, True)
 
 
-@pytest.mark.parametrize(("write_s", "steps"), [(0.1, [4, 7, 10]), (3.0, [4, 10]), (60.0, [4])])
-def test_a_checkpoint_is_earned_by_training(write_s: float, steps: list[int]) -> None:
-    """Steps of 10 s: the first after half a minute, the next ones when writing takes a twentieth of the time at most.
-
-    An evaluation of 5 s before it is not taken for writing.
-    """
+def saved_steps(steps: int, step_s: float, write_s: float, evaluate_s: float = 0.0) -> list[int]:
+    """Of a run whose steps, checkpoints and held-out judgements before them take so long."""
     clock = Clock()
     pace = Pace(Optimization(), evaluates=True, clock=clock)
     clock.now += 500  # loading
     pace.on_train_begin(ALONE, None, None)
     saved = []
-    for number in range(1, 13):
-        clock.now += 9.9 if number == 1 else 10.0
-        if step(pace, number, 100)[1]:
+    for number in range(1, steps + 1):
+        clock.now += step_s
+        if step(pace, number, steps)[1]:
             saved.append(number)
-            clock.now += 5
-            pace.on_evaluate(ALONE, None, None)
+            clock.now += evaluate_s
+            with pace.writing():
+                clock.now += write_s
+    return saved
+
+
+@pytest.mark.parametrize(
+    ("write_s", "saved"), [(0.1, [3, 6, 9, 12, 15, 18, 20]), (3.0, [3, 9, 15, 20]), (60.0, [3, 20])]
+)
+def test_a_checkpoint_is_earned_by_training(write_s: float, saved: list[int]) -> None:
+    """Steps of 10 s: the first after half a minute, the next ones when writing takes a twentieth of the time at most,
+    and one after the last step. What is judged before it is not taken for writing."""
+    assert saved_steps(20, 10.0, write_s) == saved
+    assert saved_steps(20, 10.0, write_s, evaluate_s=5.0)[:2] == saved[:2]
+
+
+@pytest.mark.parametrize(("minutes", "write_s"), [(0.4, 3), (1, 3), (10, 3), (10, 84), (60, 0.5), (60, 84), (2, 60)])
+def test_the_plan_counts_as_many_checkpoints(minutes: float, write_s: float) -> None:
+    """Its seconds of training are without those of writing."""
+    assert len(saved_steps(int(minutes * 60), 1.0, write_s)) == num_checkpoints(minutes * 60, write_s)
+
+
+def test_one_slow_write_does_not_put_off_the_next_for_ever() -> None:
+    clock = Clock()
+    pace = Pace(Optimization(), evaluates=False, clock=clock)
+    for write_s in (1.0, 600.0):
+        with pace.writing():
             clock.now += write_s
-            pace.on_save(ALONE, None, None)
-    assert saved == steps
+    clock.now += 31
+    assert step(pace, 1, 100) == (False, True)

@@ -12,7 +12,7 @@ def test_b_learns_at_the_ratio(make_spec: Any, run: Any, monkeypatch: pytest.Mon
     """Rate 0.001, ratio 4: 0.001 for the 14 A, 0.004 for the 14 B; float32 copies stay under bf16."""
     from kt_resources.trainers import training
 
-    monkeypatch.setattr(training, "usable", lambda spec: spec)
+    monkeypatch.setattr("kt_resources.trainers.precision.usable", lambda spec: spec)
     seen, original = [], training._run
     monkeypatch.setattr(training, "_run", lambda trainer, spec: (original(trainer, spec), seen.append(trainer)))
     optimization = {"micro_batch_size": 8, "max_steps": 2, "learning_rate": 1e-3, "lr_scheduler": "constant"}
