@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Verdict = Literal["holds here", "does not hold here", "cannot be told at this size", "not run yet"]
+Verdict = Literal[
+    "holds here", "does not hold here", "cannot be told at this size", "not run yet", "ran on several processors"
+]
 BySeed = Mapping[str, Mapping[str, Any]]
 """Cell → its figures, all of one seed."""
 
@@ -37,11 +39,16 @@ class Claim:
     form: str = "{:.2f}"
     timed: bool = False
 
+    def has_run(self, cells: BySeed) -> bool:
+        """Whether a seed has what the figure reads."""
+        return all(name in cells for name in self.cells)
+
     def can_be_told(self, cells: BySeed) -> bool:
-        """Whether a seed has run what the figure reads, on one processor where that counts."""
-        if not all(name in cells for name in self.cells):
-            return False
-        return not self.timed or len({cells[name].get("host") for name in self.cells}) == 1
+        """Whether a seed has it, and of one processor and number of threads where that counts."""
+        if not self.timed or not self.has_run(cells):
+            return self.has_run(cells)
+        ran = {(cells[name].get("host"), cells[name].get("threads")) for name in self.cells}
+        return len(ran) == 1 and None not in next(iter(ran))
 
 
 def judge(claim: Claim, seeds: Sequence[BySeed], wanted: int) -> tuple[Verdict, str]:
@@ -53,7 +60,9 @@ def judge(claim: Claim, seeds: Sequence[BySeed], wanted: int) -> tuple[Verdict, 
     values = [claim.figure(cells) for cells in seeds if claim.can_be_told(cells)]
     shown = ", ".join(claim.form.format(value) for value in values)
     if len(values) < wanted:
-        return "not run yet", f"{len(values)} of {wanted} seeds" + (f": {shown}" if values else "")
+        ran = sum(claim.has_run(cells) for cells in seeds)
+        verdict: Verdict = "not run yet" if ran < wanted else "ran on several processors"
+        return verdict, f"{len(values)} of {wanted} seeds" + (f": {shown}" if values else "")
     mean, half = statistics.mean(values), STUDENT[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
     written = (
         f"{claim.form.format(mean)} ({claim.form.format(mean - half)} to {claim.form.format(mean + half)}); {shown}"

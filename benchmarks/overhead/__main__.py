@@ -27,7 +27,7 @@ RECIPES = Path(__file__).with_name("recipes")
 
 
 def main() -> None:
-    """Run both, one after the other, in fresh folders."""
+    """Run both, one after the other; what an earlier run measured to its end stands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where the run and its results lie")
     parser.add_argument("--full", action="store_true", help="the default line besides the short one")
@@ -44,7 +44,10 @@ def main() -> None:
 
 
 def empty_home(line: str, folder: Path) -> Path:
-    """The person's KT_HOME, or one of the benchmark's own where that holds the line already."""
+    """The person's KT_HOME, or one of the benchmark's own where that holds the line already, or half of it.
+
+    Half a line, of a benchmark that was cut short, cannot be measured: ``kt run`` makes the rest.
+    """
     from kt_resources.home import Home, resolve_root
     from kt_resources.store.store import Store
 
@@ -54,7 +57,7 @@ def empty_home(line: str, folder: Path) -> Path:
 
 
 def _measured(line: str, folder: Path, home: Path, *, with_script: bool) -> dict[str, Any]:
-    """What was measured of the line: as an earlier run kept it, or now, from empty folders."""
+    """What was measured of the line: as an earlier run kept it, or now."""
     kept = folder / f"{line}.json"
     if not kept.is_file():
         shutil.rmtree(folder / line, ignore_errors=True)

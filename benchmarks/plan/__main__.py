@@ -39,7 +39,7 @@ def main() -> int:
     os.environ.update(QUIET)
     work: Path = options.work.resolve()
     model_dir = _base_model(work / "base")
-    failed = [] if options.table_only else _measure_all(model_dir, work / "runs", options.lock)
+    failed = [] if options.table_only else _measure_all(model_dir, runs_folder(work), options.lock)
     _write_table(model_dir, work)
     return int(bool(failed))
 
@@ -56,6 +56,13 @@ def _base_model(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         load_base(BaseSpec(out_dir=folder, scratch_dir=folder / "scratch", source=source), Progress(folder))
     return folder / "model"
+
+
+def runs_folder(work: Path) -> Path:
+    """Where measurements of so many steps lie: those of other numbers are no comparison."""
+    from benchmarks.plan.configurations import STEPS
+
+    return work / f"runs of {STEPS} steps"
 
 
 def _measure_all(model_dir: Path, runs: Path, lock: Path | None) -> list[str]:
@@ -107,7 +114,7 @@ def _write_table(model_dir: Path, work: Path) -> None:
     shape, speeds = shape_of_folder(model_dir), {}  # type: Any, dict[str, Speed]
     rows = []
     for configuration in CONFIGURATIONS:
-        folder = work / "runs" / configuration.name
+        folder = runs_folder(work) / configuration.name
         if not (folder / "measured.json").is_file():
             continue
         precision = configuration.precision

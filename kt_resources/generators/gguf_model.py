@@ -186,10 +186,11 @@ def thread_count() -> int:
 
 
 def model_parameters() -> Any:
-    """llama.cpp's parameters for loading a model; weights in no layout for AMX.
+    """llama.cpp's parameters for loading a model; weights in the file's own layout where it was built for AMX.
 
     GCC before 12.4 and 13.3 (its bug 114098) leaves out what ``ldtilecfg`` is to read: llama.cpp compiled by it for a
-    processor with these tiles dies in the first product of quantized weights (its issue 20824).
+    processor with these tiles dies in the first product of quantized weights (its issue 20824). llama.cpp does not tell
+    its compiler, and no layout can be switched off alone: others, of Q4_0 for example, are off there too.
     """
     params = library().llama_model_default_params()
     params.use_extra_bufts = not computes_in("AMX_INT8")

@@ -37,9 +37,11 @@ def test_too_few_seeds_give_no_verdict() -> None:
 
 def test_seconds_of_two_processors_are_not_compared() -> None:
     claim = next(claim for claim in CLAIMS if claim.words.startswith("Spectrum trains"))
-    one, slower = {"tokens_per_s": 90.0, "host": "a"}, {"tokens_per_s": 60.0, "host": "b"}
-    seeds = [{"spectrum": one, "full": slower}, {"spectrum": one, "full": one}]
-    assert judge(claim, seeds, wanted=3)[1] == "1 of 3 seeds: 1.00"
+    one = {"tokens_per_s": 90.0, "host": "a", "threads": 1}
+    others = ({"host": "b"}, {"threads": 2}, {"host": None})
+    seeds = [{"spectrum": one, "full": one}, *({"spectrum": one, "full": one | other} for other in others)]
+    assert judge(claim, seeds, wanted=4) == ("ran on several processors", "1 of 4 seeds: 1.00")
+    assert judge(claim, seeds[:3], wanted=4)[0] == "not run yet"
 
 
 def test_claims_and_cells_name_what_there_is() -> None:

@@ -122,7 +122,7 @@ def test_steps_are_counted_as_transformers_counts_them() -> None:
 
 
 def test_checkpoints_are_as_many_as_asked_or_as_are_earned() -> None:
-    """14 bytes of 8 billion parameters at 1 GB/s take 112 s: one after half a minute, another every 2249 s, the last."""
+    """14 bytes of 8 billion parameters at 1 GB/s take 112 s: after half a minute, then every 2249 s, and at the end."""
     asked = run_of(training(), Optimization(max_steps=64, checkpoint_steps=6), 1000)
     assert asked.checkpoints == 11
     whole = training(update=FULL)
