@@ -36,7 +36,7 @@ def find_report(store: Store, name: str) -> Artifact:
     current = store.current(asset)
     if not made or current is None:
         mend = f"lines with a report: {', '.join(lines) or 'none; kt run makes one'}"
-        raise StoreError(f"no report is named {name!r}", where=asset, mend=mend)
+        raise StoreError(f"no report is named {name!r}", where="kt compare", mend=mend)
     if version in ("", "current"):
         return current
     if version == "previous":

@@ -46,9 +46,9 @@ def model_command(name: str, all_rows: bool, as_json: bool) -> int:
     console.print(_tree(store, model))
     console.print(f"{len(rows)} source rows")
     for (asset, source), count in Counter((row.asset, row.origin.split(" ")[0].split(":")[0]) for row in rows).items():
-        console.print(f"  {count:6d}  {source}  ({asset})")
+        console.print(f"  {count:6d}  {source}  ({asset})", markup=False)
     for row in rows if all_rows else []:
-        console.print(f"  {row.id}  {row.origin}")
+        console.print(f"  {row.id}  {row.origin}", markup=False)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The ``kt`` command: a thin face; all of it can be done from the Dagster UI."""
+"""Model lines from raw rows to a GGUF. What is made and judged here can be so from the Dagster UI too: kt ui."""
 
 import sys
 from pathlib import Path
@@ -59,6 +59,8 @@ def plan(
 
         asked = Asked(line, tuple(file), device, model, goal, wish, base, verifier, to, force)
         raise typer.Exit(suggest_files_command(asked, as_json))
+    if file:
+        raise typer.BadParameter("--file goes with --suggest, which writes a recipe for it; a line plans its own files")
     if suggest:
         from kt_assets.cli.suggest import suggest_command
 
@@ -143,7 +145,9 @@ def compare(
 
 @app.command()
 def lineage(
-    model: Annotated[str | None, typer.Argument(help="LINE/ASSET or ASSET[@VERSION]: which rows made it?")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="LINE/ASSET or ASSET, of any @VERSION: which rows made it?")
+    ] = None,
     row: Annotated[str | None, typer.Option(help="A row's id: which models saw it?")] = None,
     rows: Annotated[bool, typer.Option("--rows", help="List every source row.")] = False,
     as_json: Json = False,

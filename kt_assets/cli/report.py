@@ -38,9 +38,9 @@ def report_command(name: str | None, as_json: bool) -> int:
             console.print(f"  {row['told']}")
     for check in data.checks:
         if not check["passed"]:
-            console.print(f"{check['severity']}: {check['asset']}: {check['name']}: {check['observed']}")
+            console.print(f"{check['severity']}: {check['asset']}: {check['name']}: {check['observed']}", markup=False)
     console.print(f"{sum(check['passed'] for check in data.checks)} of {len(data.checks)} checks passed")
-    console.print(f"report: {page}")
+    console.print(f"report: {page}", markup=False)
     return 0
 
 

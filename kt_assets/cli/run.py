@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kt_assets.cli.lines import find_line
@@ -37,9 +38,9 @@ def run_command(name: str | None, select: Sequence[str] | None, allow_oversize: 
     if not stale:
         console.print(f"[green]✓[/] {line.name}: everything is fresh; nothing to make")
         return _end(line, store, all_stale, None, 0.0, as_json)
-    console.print(f"[bold]{line.name}[/]: {line.recipe.description}")
+    console.print(f"[bold]{line.name}[/]: {escape(line.recipe.description)}")
     for absent, reason in line.absent.items():
-        console.print(f"[dim]absent: {absent} ({reason})[/]")
+        console.print(f"[dim]absent: {absent} ({escape(reason)})[/]")
     if not allow_oversize:
         require_line_fits(
             line.stages,
@@ -81,7 +82,7 @@ def _tell(console: Console, line: Line, outcome: Outcome) -> None:
     if outcome.interrupted:
         console.print("[yellow]stopped[/]: what is made stays; `kt run` goes on from the last checkpoint")
     for step, message in outcome.failed.items():
-        console.print(f"[red]✗ {step.removeprefix(line.name + '__')}[/]: {message}", highlight=False)
+        console.print(f"[red]✗ {step.removeprefix(line.name + '__')}[/]: {escape(message)}", highlight=False)
 
 
 def _end(

@@ -22,7 +22,7 @@ READ_ROWS = 10_000
 
 
 def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
-    """Exit code 1 where a recipe is broken; ``name`` is a line, or a path to a recipe file."""
+    """Exit code 1 where a recipe is broken; ``name`` is a line."""
     lines, broken = load_lines()
     if name:
         lines, broken = [line for line in lines if line.name == name], [file for file in broken if file.line == name]

@@ -47,7 +47,10 @@ def format_of(record: Record, where: str) -> str:
     for form, keys in KEYS_OF_FORMAT.items():
         if all(record.get(key) is not None for key in keys):
             return form
-    mend = "Alpaca: instruction, input, output; chat: messages; else: prompt, completion, answer"
+    mend = (
+        "Alpaca: instruction, input, output; chat: messages; ShareGPT: conversations; "
+        "pairs: prompt, chosen, rejected; else: prompt, completion, answer"
+    )
     raise DataError(f"no known format has the columns {', '.join(sorted(record))}", where=where, mend=mend)
 
 

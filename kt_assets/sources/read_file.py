@@ -49,7 +49,8 @@ def read_file(
         form, good = told, good + 1
         yield row
     if first_error and not good:
-        raise DataError(f"no row can be used; the first: {first_error.what}", where=first_error.where)
+        what = f"no row can be used; the first: {first_error.what}"
+        raise DataError(what, where=first_error.where, mend=first_error.mend)
     if not good:
         raise DataError("the file has no rows", where=path.name, mend="it holds one JSON object a line")
 

@@ -19,7 +19,9 @@ def with_truth(row: Mapping[str, Any], verifier: VerifierConfig, where: str) -> 
     found = dict(row) | {"answer": reference_answer(row, verifier.answer_marker)}
     if verifier.truth is None or found[verifier.truth]:
         return found
-    mend = f"give it '{verifier.truth}', or choose a verifier that needs none (json_schema, python)"
+    mend = f"give it '{verifier.truth}', or choose a verifier that needs none"
+    if verifier.type == "json_schema":
+        mend = "give the verifier a `json_schema` for all rows, or each row its 'verification'"
     if verifier.truth == "answer" and row["completion"] and verifier.answer_marker:
         mend = f"its completion has no {verifier.answer_marker!r}; give it 'answer', or set verifier.answer_marker"
     what = f"the row has no '{verifier.truth}', which answers are compared with (verifier: {verifier.type})"

@@ -57,7 +57,8 @@ def load_recipe(path: Path) -> Recipe:
             f"is not YAML: {getattr(error, 'problem', error)}", where=place, mend="mend the line"
         ) from error
     if parsed is None or not isinstance(parsed.value, dict):
-        raise RecipeError("is empty", where=str(path), mend="begin with `line:` and `base_model:`")
+        what = "is no mapping" if parsed is not None and parsed.value else "is empty"
+        raise RecipeError(what, where=str(path), mend="begin with `line:` and `base_model:`")
     try:
         return Recipe.model_validate(parsed.value, context={"folder": path.parent})
     except ValidationError as error:

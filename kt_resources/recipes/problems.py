@@ -48,9 +48,41 @@ class RecipeProblems(ValueError):
 def find_problems(recipe: "Recipe") -> list[Problem]:
     """All problems at once, in the order of the recipe's sections."""
     found = [*_step_problems(recipe), *_dataset_problems(recipe), *_merge_problems(recipe), *_gate_problems(recipe)]
-    found += [*_held_out_problems(recipe), *_adapter_problems(recipe)]
+    found += [*_held_out_problems(recipe), *_adapter_problems(recipe), *_name_problems(recipe)]
     shared = shared_seeds(generated_tasks(recipe.data, recipe.eval_tasks))
     return found + [Problem(("eval_tasks",), words) for words in shared]
+
+
+OF_EVERY_LINE = (
+    BASE,
+    "raw_examples",
+    "eval_tasks",
+    "curated_examples",
+    "synthetic_examples",
+    "replay_examples",
+    "merged_model",
+    "evaluation_report",
+)
+"""Assets that are called so in any line that has them."""
+
+
+def _name_problems(recipe: "Recipe") -> Iterable[Problem]:
+    """Two assets of one name."""
+    taken = {*OF_EVERY_LINE, *recipe.quantize.assets}
+    for name in recipe.teachers:
+        if f"{name}_model" in taken - {BASE}:
+            yield Problem(("teachers", name), f"the asset {name}_model is another; call the teacher otherwise")
+    taken |= {f"{name}_model" for name in recipe.teachers}
+    for name in recipe.datasets:
+        if name in taken:
+            yield Problem(("datasets", name), f"the asset {name} is another; call the dataset otherwise")
+    taken |= recipe.datasets.keys()
+    for index, step in enumerate(recipe.training):
+        if step.asset in taken and step.name not in recipe.teachers:
+            yield Problem(("training", index, "name"), f"the asset {step.asset} is another; call the step otherwise")
+    if len(recipe.quantize.assets) < len(recipe.quantize.targets):
+        words = "two targets beside the first have one quant type, and a further asset is called by its quant type"
+        yield Problem(("quantize", "targets"), words)
 
 
 def _step_problems(recipe: "Recipe") -> Iterable[Problem]:
@@ -193,7 +225,8 @@ def _adapter_problems(recipe: "Recipe") -> Iterable[Problem]:
 
 def _gate_problems(recipe: "Recipe") -> Iterable[Problem]:
     answering = [step for step in recipe.training if not recipe.makes_scorer(step.name)]
-    assets = [BASE, *(step.asset for step in answering), "merged_model", *recipe.quantize.assets]
+    merged = ["merged_model"] if recipe.merge else []
+    assets = [BASE, *(step.asset for step in answering), *merged, *recipe.quantize.assets]
     untrained = set(UNTRAINED) if recipe.evaluate.few_shot.num_examples else {*UNTRAINED} - {FEW_SHOT_BASE}
     known = {*assets, *(step.name for step in answering), *untrained}
     for index, gate in enumerate(recipe.evaluate.gates):

@@ -1,6 +1,7 @@
 """A recipe: what one model line is made of. Sparse YAML for people; this schema fills in the rest."""
 
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
@@ -108,8 +109,23 @@ class Retrain(Strict):
     @field_validator("cron")
     @classmethod
     def _five_fields(cls, value: str) -> str:
+        import dagster as dg
+
         if len(value.split()) != 5:
             raise ValueError("a cron expression has five fields: minute hour day month weekday")
+        try:
+            dg.ScheduleDefinition(name="retrain", job_name="line", cron_schedule=value)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise ValueError(f"{value!r} is no time: minute hour day month weekday, as in '0 3 * * 1'") from error
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no timezone; give one like UTC or Europe/Berlin") from error
         return value
 
 

@@ -100,9 +100,9 @@ class Store:
         if not (folder / MANIFEST).exists():
             found = [path for path in self._versions(asset) if path.name.startswith(version)]
             if len(found) != 1:
-                raise StoreError(
-                    f"{len(found)} versions begin with {version!r}", where=asset, mend="`kt doctor` lists what is there"
-                )
+                there = ", ".join(path.name for path in self._versions(asset)) or "none"
+                what = f"{len(found)} versions begin with {version!r}"
+                raise StoreError(what, where=asset, mend=f"there are: {there}")
             folder = found[0]
         return _read_artifact(folder)
 

@@ -12,7 +12,7 @@ from kt_resources.compute.needs import Needs, Precision
 from kt_resources.errors import ComputeError
 from kt_resources.trainers.memory import training_of
 from kt_resources.trainers.objectives.base import ObjectiveConfig
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.spec import Optimization, problem_of
 from kt_resources.trainers.updates import UPDATES
 from kt_resources.trainers.updates.base import UpdateStrategy
 
@@ -86,8 +86,11 @@ class Place:
 
 
 def nearest_that_fits(settings: Settings, place: Place) -> Settings | None:
-    """The first of :func:`candidates` that fits ``place``; None where none does."""
-    return next((candidate for candidate in candidates(settings) if place.fits(candidate)), None)
+    """The first of :func:`candidates` that can be trained and fits ``place``; None where none does."""
+    sharded = place.needs.sharding == "fsdp"
+    found = candidates(settings)
+    possible = (one for one in found if not problem_of(one.objective, one.update, one.optimization, sharded))
+    return next(filter(place.fits, possible), None)
 
 
 def candidates(settings: Settings) -> Iterator[Settings]:

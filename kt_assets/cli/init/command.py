@@ -46,7 +46,8 @@ def init_command(told: Told, as_json: bool) -> int:
     asks = sys.stdin.isatty() and not as_json
     files = told.files or (_ask_for_files() if asks else ())
     if not files:
-        raise RecipeError("there is no file to begin with", where="--file", mend="kt init --file rows.jsonl")
+        named = told.line if told.line and Path(told.line).suffix else "rows.jsonl"
+        raise RecipeError("there is no file to begin with", where="--file", mend=f"kt init --file {named}")
     seen = [look_at(path) for path in files]
     line = told.line or (typer.prompt("Name of the line", default=seen[0].name) if asks else seen[0].name)
     to = told.to or own_recipes()

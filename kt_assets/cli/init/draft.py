@@ -151,6 +151,8 @@ def _choose_verifier(draft: Draft, given: Mapping[str, Any] | None) -> None:
         draft.verifier, why = dict(VERIFIERS[kind][0]), VERIFIERS[kind][1]
         draft.writes_scorer = kind == "json"
         draft.reasons.append(Reason("verifier", why))
+    elif not asked:
+        draft.reasons.append(Reason("verifier", "there are judgements alone, and no answers to compare"))
     else:
         draft.reasons.append(Reason("verifier", "the answers are no numbers, formulas, JSON or short texts to compare"))
     markers = {seen.marker for seen in asked}

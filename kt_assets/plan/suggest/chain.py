@@ -43,7 +43,7 @@ def choose_chain(situation: Situation) -> tuple[list[Link], list[Choice]]:
 
 def _imitation(situation: Situation) -> tuple[list[Link], list[Choice]]:
     s = situation
-    if s.pairs >= MANY_PAIRS and s.examples:
+    if s.pairs >= MANY_PAIRS and s.examples and s.wish != "one_stage":
         why = f"{s.pairs} pairs teach format and preference at once; the {s.examples} examples then refine the domain"
         choice = Choice("chain", "orpo → sft", why, PLAYBOOK)
         return [Link("orpo", "pairs"), Link("sft", "examples")], [choice]
@@ -75,7 +75,7 @@ def _preference(situation: Situation, links: list[Link]) -> list[tuple[Link, Cho
 
 def _reinforcement(situation: Situation, begun: bool) -> list[tuple[Link, Choice]]:
     s = situation
-    if s.rl_prompts < FEWEST_PROMPTS or (begun and s.goal not in RL_GOALS):
+    if s.rl_prompts < FEWEST_PROMPTS or (begun and (s.goal not in RL_GOALS or s.wish == "one_stage")):
         return []
     why = f"a program can tell right answers to {s.rl_prompts} prompts, and the goal is {s.goal}"
     return [(Link("grpo", "prompts"), Choice("chain", "grpo", why, SURVEY))]

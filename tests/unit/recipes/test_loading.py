@@ -95,6 +95,41 @@ MISTAKES = {
         "no model of the line",
     ),
     "cron of four fields": ("training:", 'retrain: {cron: "0 3 * *"}\ntraining:', 11, "five fields"),
+    "cron of no such time": ("training:", 'retrain: {cron: "99 99 * * 1"}\ntraining:', 11, "'99 99 * * 1' is no time"),
+    "no such timezone": (
+        "training:",
+        'retrain: {cron: "0 3 * * 1", timezone: Mars/City}\ntraining:',
+        11,
+        "'Mars/City' is no timezone",
+    ),
+    "a step called as the GGUF": ("name: dpo", "name: gguf", 13, "the asset gguf_model is another"),
+    "a step called as the merge": ("name: dpo", "name: merged", 13, "the asset merged_model is another"),
+    "a step called as the base": ("name: dpo", "name: base", 13, "the asset base_model is another"),
+    "a dataset called as an asset": (
+        "  pairs: {type",
+        "  raw_examples: {type",
+        10,
+        "the asset raw_examples is another",
+    ),
+    "a dataset called as a step's model": (
+        "  pairs: {type",
+        "  dpo_model: {type",
+        13,
+        "the asset dpo_model is another",
+    ),
+    "a teacher called as the GGUF": ("training:", "teachers: {gguf: {random: llama}}\ntraining:", 11, "is another"),
+    "two GGUFs of one name": (
+        "training:",
+        "quantize: {targets: [{quant: Q8_0}, {quant: Q4_0}, {quant: Q4_0, imatrix: true}]}\ntraining:",
+        11,
+        "two targets beside the first have one quant type",
+    ),
+    "gate on a merge that is none": (
+        "training:",
+        "evaluate: {gates: [{name: g, model: merged_model, min: 0}]}\ntraining:",
+        11,
+        "no model of the line",
+    ),
     "unknown teacher": (
         "objective: {type: sft}",
         "objective: {type: distillation, teacher: big}",
@@ -170,7 +205,7 @@ def test_kto_learns_from_labels_and_from_pairs(dataset: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "is empty"), (b"a: [1", "is not YAML"), (b"\xff\xfe\x00", "UTF-8"), (b"- 1\n- 2\n", "is empty")],
+    [(b"", "is empty"), (b"a: [1", "is not YAML"), (b"\xff\xfe\x00", "UTF-8"), (b"- 1\n- 2\n", "is no mapping")],
 )
 def test_a_file_that_is_no_recipe_says_so(content: bytes, told: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"

@@ -10,7 +10,7 @@ from kt_resources.compute.memory.shape import published
 from kt_resources.errors import ComputeError
 from kt_resources.trainers.fitting import Place, Settings, candidates, nearest_that_fits, require_fit
 from kt_resources.trainers.objectives import OBJECTIVES
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.spec import Optimization, problem_of
 from kt_resources.trainers.updates import UPDATES
 
 ROWS = Lengths(longest=1024, mean=400, scored=256, mean_scored=100, num_rows=1000)
@@ -48,6 +48,17 @@ def test_what_cannot_fit_is_refused_and_the_proposed_settings_are_accepted(
     nearest = nearest_that_fits(asked, where)
     assert nearest is not None and str(nearest) in refused.value.mend
     assert require_fit("line/step_model", nearest, where).peak_gb <= where.usable_gb
+
+
+def test_what_the_strategy_refuses_is_not_proposed() -> None:
+    """A prefix leaves its cache, which checkpointing would throw away."""
+    asked = settings("sft", "prefix_tuning", micro_batch_size=1, max_seq_len=8192)
+    rows = ROWS.model_copy(update={"longest": 8192})
+    where = Place(published("llama-3.1-8b"), rows, named_device("rtx4090"), "bf16")
+    first, nearest = next(filter(where.fits, candidates(asked))), nearest_that_fits(asked, where)
+    assert nearest is not None
+    refused = [problem_of(one.objective, one.update, one.optimization, sharded=False) for one in (first, nearest)]
+    assert "gradient_checkpointing" in str(refused[0]) and refused[1] is None
 
 
 def test_a_smaller_micro_batch_keeps_the_rows_of_a_step() -> None:
