@@ -1,6 +1,9 @@
 """``kt validate``: every recipe, or one, with the place and the mend of each mistake."""
 
+from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from rich.console import Console
@@ -11,14 +14,25 @@ from kt_assets.line import Line
 from kt_assets.sources.read_file import read_file
 from kt_assets.sources.reasoning_gym import check_families
 from kt_resources.bases.locate import check_template, locate
-from kt_resources.errors import RecipeError
-from kt_resources.recipes.base_model import HubModel, PackageModel, RandomModel
+from kt_resources.errors import KtError, RecipeError
+from kt_resources.recipes.base_model import BaseModelSource, HubModel, PackageModel, RandomModel
 from kt_resources.recipes.data import EvalData, FileSource
 from kt_resources.recipes.held_out import FileTasks
-from kt_resources.verifiers.python import load_function
+from kt_resources.recipes.loading import RECIPE
+from kt_resources.verifiers.base import VerifierConfig
+from kt_resources.verifiers.python import Python, load_function
+from kt_resources.verifiers.weighted import Weighted
 
 READ_ROWS = 10_000
 """Rows of each file that are read; a longer file's later mistakes are told when its asset is made."""
+
+
+class Wrong(NamedTuple):
+    """A line that cannot be made as it stands."""
+
+    line: str
+    file: Path
+    error: str
 
 
 def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
@@ -28,15 +42,16 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
         lines, broken = [line for line in lines if line.name == name], [file for file in broken if file.line == name]
         if not lines and not broken:
             raise RecipeError(f"no line is called {name!r}", mend="`kt validate` lists all")
-    for line in lines:
-        check_line(line)
+    wrong = [Wrong(file.line, file.path, str(file.error)) for file in broken]
+    wrong += [Wrong(line.name, line.folder / RECIPE, error) for line in lines if (error := _error_of(line))]
+    lines = [line for line in lines if line.name not in {one.line for one in wrong}]
     if as_json:
         good = [
             {"line": line.name, "valid": True, "assets": list(line.stages), "absent": line.absent} for line in lines
         ]
-        bad = [{"line": file.line, "valid": False, "file": str(file.path), "error": str(file.error)} for file in broken]
+        bad = [{"line": one.line, "valid": False, "file": str(one.file), "error": one.error} for one in wrong]
         print_json(good + bad)
-        return 1 if broken else 0
+        return 1 if wrong else 0
     console = Console(highlight=False)
     for line in lines:
         console.print(f"[green]✓[/] {line.name}: {len(line.stages)} assets")
@@ -44,9 +59,17 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
             console.print(f"  [dim]absent: {absent} ({reason})[/]")
         if resolved:
             console.print(yaml.safe_dump(line.recipe.model_dump(mode="json"), sort_keys=False), markup=False)
-    for file in broken:
-        console.print(f"✗ {file.line}: {file.error}", style="red", markup=False)
-    return 1 if broken else 0
+    for one in wrong:
+        console.print(f"✗ {one.line}: {one.error}", style="red", markup=False)
+    return 1 if wrong else 0
+
+
+def _error_of(line: Line) -> str | None:
+    try:
+        check_line(line)
+    except KtError as error:
+        return str(error)
+    return None
 
 
 def check_line(line: Line) -> None:
@@ -60,8 +83,10 @@ def check_line(line: Line) -> None:
         place = locate(base)
         if not isinstance(base, PackageModel):
             check_template(*place)
-    if line.recipe.verifier.type == "python":
-        load_function(line.recipe.verifier.path)
+    for name, teacher in line.recipe.teachers.items():
+        _check_teacher(name, teacher)
+    for function in _functions(line.recipe.verifier):
+        load_function(function)
     for source in data.sources:
         if source.type == "reasoning_gym":
             check_families(source.families, source.answer_style if source.purpose == "train" else None)
@@ -73,6 +98,24 @@ def check_line(line: Line) -> None:
         check_families(line.recipe.eval_tasks.families)
     if data.synthetic and data.synthetic.prompts.type == "reasoning_gym":
         check_families(data.synthetic.prompts.families)
+
+
+def _check_teacher(name: str, source: BaseModelSource) -> None:
+    if isinstance(source, RandomModel | HubModel):
+        return
+    try:
+        locate(source)
+    except RecipeError as error:
+        raise RecipeError(error.what, where=f"teachers.{name}", mend=error.mend) from error
+
+
+def _functions(verifier: VerifierConfig) -> Iterator[str]:
+    """Where a person's own functions stand, those in parts of the verifier too."""
+    if isinstance(verifier, Python):
+        yield verifier.path
+    if isinstance(verifier, Weighted):
+        for part in verifier.parts:
+            yield from _functions(part.verifier)
 
 
 def _read(line: Line, source: FileSource) -> None:

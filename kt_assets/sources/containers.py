@@ -27,7 +27,9 @@ def records_of(path: Path, container: str = "auto") -> Iterator[Found]:
         DataError: no such file, an unknown ending, or a file that cannot be read as a whole.
     """
     if not path.is_file():
-        raise DataError("there is no such file", where=str(path), mend="in a recipe a path counts from its folder")
+        raise DataError(
+            "there is no such file", where=str(path), mend="in a recipe, a path counts from the recipe's folder"
+        )
     ending = path.suffix.lower().lstrip(".") if container == "auto" else container
     if ending not in READERS:
         mend = f"the endings that are known: {', '.join(f'.{name}' for name in READERS)}"

@@ -122,9 +122,18 @@ def _closest(tree: Any, keys: Sequence[Any]) -> tuple[list[Any], Any]:
         if key in node.children:
             node = node.children[key]
             seen.append(key)
-        elif index == len(keys) - 1:
+        elif index == len(keys) - 1 and "[" not in str(key):  # no tag of a union of types
             seen.append(key)
     return seen, node.position
+
+
+WORDS = {
+    "tuple_type": "a list is wanted, as in [one, two]",
+    "dict_type": "a mapping is wanted, as in {key: value}",
+    "model_type": "a mapping is wanted, as in {key: value}",
+    "model_attributes_type": "a mapping is wanted, as in {key: value}",
+}
+"""For kinds of problems that pydantic tells in Python's words."""
 
 
 def _in_words(problem: Any) -> str:
@@ -137,7 +146,7 @@ def _in_words(problem: Any) -> str:
         context = problem["ctx"]
         hint = _did_you_mean(str(context["tag"]), context["expected_tags"].replace("'", "").split(", "))
         return f"{context['tag']!r} is none of {context['expected_tags']}{hint}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = WORDS.get(kind) or problem["msg"].removeprefix("Value error, ").removesuffix(" after validation")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
     return message[0].lower() + message[1:] + shown
 

@@ -130,6 +130,18 @@ MISTAKES = {
         11,
         "no model of the line",
     ),
+    "a name where names are wanted": (
+        "update: {type: lora}}\n  - {name: dpo",
+        "update: {type: lora, target_modules: q_proj}}\n  - {name: dpo",
+        12,
+        "training.0.update.target_modules: a list is wanted, as in [one, two]",
+    ),
+    "nothing where options are wanted": (
+        "training:",
+        "evaluate: {forgetting: null}\ntraining:",
+        11,
+        "evaluate.forgetting: a mapping is wanted",
+    ),
     "unknown teacher": (
         "objective: {type: sft}",
         "objective: {type: distillation, teacher: big}",
