@@ -57,7 +57,7 @@ def init_command(told: Told, as_json: bool) -> int:
     if asks:
         _show_files(seen)
         verifier = verifier or _ask_for_verifier(seen)
-        base = base or typer.prompt("Base model (folder, .gguf, smollm2, random)", default="smollm2")
+        base = base or typer.prompt("Base model (folder, .gguf, NAME/MODEL@COMMIT, smollm2, random)", default="smollm2")
         goal = goal if goal is not None else typer.prompt("What is it to do, in a sentence", default="")
     chosen = None if verifier is None or verifier == "auto" else verifier_of(verifier, folder)
     extra = {"goal": goal, "license": told.license}
@@ -80,13 +80,20 @@ def check_name(line: str, to: Path, force: bool) -> None:
 
 
 def base_of(told: str, folder: Path) -> dict[str, Any]:
-    """The recipe's ``base_model``; paths count from the recipe's ``folder``."""
+    """The recipe's ``base_model``; paths count from the recipe's ``folder``.
+
+    Raises:
+        RecipeError: it looks like a model of the hub, whose commit is missing.
+    """
     if told == "smollm2":
         return EMBEDDED
     if told == "random":
         return {"random": "llama"}
     if found := re.fullmatch(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})", told):
         return {"hub": found[1], "revision": found[2]}
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@.*)?", told) and not Path(told).exists() and not told.endswith(".gguf"):
+        what = f"there is no folder {told!r}, and a model of the hub is named with its commit"
+        raise RecipeError(what, where="--base", mend=f"{told.partition('@')[0]}@<40 hex digits>, or correct the folder")
     kind = "gguf" if told.endswith(".gguf") else "folder"
     return {kind: os.path.relpath(told, folder)}
 

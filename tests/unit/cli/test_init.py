@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kt_assets.cli.init.command import base_of
 from kt_assets.cli.init.draft import draft_recipe, limit_of
 from kt_assets.sources.look import kind_of_answers, look_at
 from kt_resources.errors import DataError, RecipeError
@@ -116,6 +117,14 @@ def test_pairs_come_after_their_chosen_answers(tmp_path: Path) -> None:
 def test_what_a_person_says_goes_before_what_is_seen(tmp_path: Path) -> None:
     made = draft(tmp_path, {"type": "none"}, sums=alpaca(60, str))
     assert steps(made) == [("sft", "base_model", "sft")]
+
+
+def test_a_model_of_the_hub_is_named_with_its_commit(tmp_path: Path) -> None:
+    commit = "0123456789" * 4
+    assert base_of(f"Owner/Model@{commit}", tmp_path) == {"hub": "Owner/Model", "revision": commit}
+    for told in ("Owner/Model", "Owner/Model@main"):
+        with pytest.raises(RecipeError, match="Owner/Model@<40 hex digits>"):
+            base_of(told, tmp_path)
 
 
 def test_too_little_is_refused(tmp_path: Path) -> None:
