@@ -169,7 +169,8 @@ def _head(shape: dict[str, Any], dtype: Any, device: str) -> float:
     from kt_resources.trainers.head import HeadLogProbs
 
     rows = 128
-    weight = torch.randn(shape["vocab"], shape["hidden"], device=device, dtype=dtype)
+    # Of a trained head's size: far larger logits leave probabilities so small that Intel's processors take a detour.
+    weight = 0.02 * torch.randn(shape["vocab"], shape["hidden"], device=device, dtype=dtype)
     hidden = torch.randn(rows, shape["hidden"], device=device, dtype=dtype, requires_grad=True)
     labels = torch.zeros(rows, dtype=torch.long, device=device)
 
