@@ -45,8 +45,10 @@ class Claim:
 
     def can_be_told(self, cells: BySeed) -> bool:
         """Whether a seed has it, and of one processor and number of threads where that counts."""
-        if not self.timed or not self.has_run(cells):
-            return self.has_run(cells)
+        if not self.has_run(cells):
+            return False
+        if not self.timed:
+            return True
         ran = {(cells[name].get("host"), cells[name].get("threads")) for name in self.cells}
         return len(ran) == 1 and None not in next(iter(ran))
 

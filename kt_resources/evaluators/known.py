@@ -7,14 +7,13 @@ A folder a model version and way of asking, with ``answers.jsonl`` and a file an
 import datetime
 import os
 import shutil
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from kt_resources.evaluators.spec import EvaluatedModel
 from kt_resources.generators.config import Engine
 from kt_resources.store.fingerprint import file_sha256, hash_json
+from kt_resources.store.manifest import versions_of
 
 ANSWERS = "answers.jsonl"
 KEPT = "run/evaluated"
@@ -44,7 +43,7 @@ def asked_by(model: EvaluatedModel, engine: Engine) -> dict[str, Any]:
     exported = chosen == "llama_cpp" and model.path.is_dir()
     files = sorted({file for pattern in WRITTEN_WITH for file in model.tokenizer_dir.glob(pattern) if file.is_file()})
     dated = any(DATED in file.read_text(encoding="utf-8", errors="replace") for file in files)
-    return _versions() | {
+    return versions_of(LIBRARIES) | {
         "way": WAY,
         "engine": chosen,
         "device": program_device(),
@@ -53,18 +52,6 @@ def asked_by(model: EvaluatedModel, engine: Engine) -> dict[str, Any]:
         "written with": {file.name: file_sha256(file) for file in files},
         "day": datetime.date.today().isoformat() if dated else None,
     }
-
-
-@cache
-def _versions() -> dict[str, Any]:
-    return {name: _version(name) for name in LIBRARIES}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 class Known:

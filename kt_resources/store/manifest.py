@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -71,10 +72,15 @@ def now() -> str:
 
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape an artifact, without importing them."""
-    found = {"python": platform.python_version()}
-    for library in (*LIBRARIES, "kt-post-training"):
+    return {"python": platform.python_version()} | versions_of((*LIBRARIES, "kt-post-training"))
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those that are installed."""
+    found = {}
+    for package in packages:
         try:
-            found[library] = metadata.version(library)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found

@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from kt_resources.compute.program import is_rank_zero
 from kt_resources.trainers.checkpoints import forget
 from kt_resources.trainers.spec import TrainSpec
 
@@ -22,7 +23,7 @@ def usable(spec: TrainSpec) -> TrainSpec:
     """
     import torch
 
-    if spec.precision == "bf16" and not torch.cuda.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if spec.precision == "bf16" and not torch.cuda.is_available() and not _computes_in("bf16"):
         return spec.model_copy(update={"precision": "fp32"})
     return spec
 
@@ -43,7 +44,7 @@ def settled(spec: TrainSpec) -> TrainSpec:
     if begun != spec.precision and _computes_in(begun):
         print(f"going on in {begun}, in which this training began", flush=True)
         return spec.model_copy(update={"precision": begun})
-    if os.environ.get("RANK", "0") == "0":
+    if is_rank_zero():
         if begun != spec.precision:
             print(f"starting over in {spec.precision}: this machine does not train in {begun}", flush=True)
             forget(spec.scratch_dir)

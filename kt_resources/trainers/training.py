@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from kt_resources.compute.program import Progress
+from kt_resources.compute.program import Progress, is_rank_zero
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.arguments import checkpoint_dir, common_arguments, total_steps
 from kt_resources.trainers.clock import Clock
@@ -31,11 +31,11 @@ def train(spec: TrainSpec, progress: Progress) -> dict[str, Any]:
     spec = _at_its_start(settled(spec))
     with clock.phase("load"):
         model, tokenizer = _load(spec)
-        before = sample_answers(spec, model, tokenizer) if _is_first_process() else []
+        before = sample_answers(spec, model, tokenizer) if is_rank_zero() else []
         trainer = _build(spec, model, tokenizer, progress)
     with clock.phase("train"):
         _run(trainer, spec)
-    if not _is_first_process():
+    if not is_rank_zero():
         return {}
     with clock.phase("measure"):
         trained = _trained(spec, trainer)
@@ -64,10 +64,6 @@ def _import_libraries() -> None:
     score_labelled_positions_only()
     multiply_short_attention()
     add_lora_in_place()
-
-
-def _is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _at_its_start(spec: TrainSpec) -> TrainSpec:
@@ -136,7 +132,7 @@ def _run(trainer: Any, spec: TrainSpec) -> None:
 
     trainer.remove_callback(PrinterCallback)
     checkpoint = newest_complete(checkpoint_dir(spec))
-    if _is_first_process():
+    if is_rank_zero():
         remove_after(checkpoint_dir(spec), checkpoint)
     trainer.accelerator.wait_for_everyone()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -33,6 +33,30 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return set_step
 
 
+@pytest.fixture
+def crash(stop_at: Callable[[int], None], run: Any) -> Callable[[Any, int], None]:
+    """Train a spec until it crashes after the optimizer step of that number; later runs finish."""
+
+    def crash_after(spec: Any, step: int) -> None:
+        stop_at(step)
+        with pytest.raises(Stopped):
+            run(spec)
+        stop_at(0)
+
+    return crash_after
+
+
+@pytest.fixture
+def same_weights(weights: Any) -> Callable[[Any, Any], bool]:
+    """Whether two runs saved the same tensors, bit for bit."""
+
+    def compare(one: Any, other: Any) -> bool:
+        expected, found = weights(one), weights(other)
+        return all(found[name].equal(expected[name]) for name in expected)
+
+    return compare
+
+
 @pytest.mark.parametrize(
     ("objective", "update", "precision"),
     [
@@ -52,8 +76,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_stopped_in_the_second_epoch(
     make_spec: Any,
     run: Any,
-    stop_at: Any,
-    weights: Any,
+    crash: Any,
+    same_weights: Any,
     curve: Any,
     monkeypatch: pytest.MonkeyPatch,
     objective: str,
@@ -68,43 +92,33 @@ def test_stopped_in_the_second_epoch(
     whole = make_spec("whole", objective, update, STEPS, precision=precision)
     broken = make_spec("broken", objective, update, STEPS, precision=precision)
     run(whole)
-    stop_at(5)
-    with pytest.raises(Stopped):
-        run(broken)
+    crash(broken, 5)
     assert (broken.scratch_dir / "checkpoints" / "checkpoint-4").is_dir()
-    stop_at(0)
     run(broken)
-    expected, found = weights(whole), weights(broken)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, broken)
     assert (broken.out_dir / "facts.json").read_text() == (whole.out_dir / "facts.json").read_text()
     assert curve(broken) == curve(whole)
 
 
-def test_stopped_between_checkpoints_of_the_first_epoch(make_spec: Any, run: Any, stop_at: Any, weights: Any) -> None:
+def test_stopped_between_checkpoints_of_the_first_epoch(
+    make_spec: Any, run: Any, crash: Any, same_weights: Any
+) -> None:
     """The crash after step 3 leaves the checkpoint of step 2: step 3 is done again."""
     whole, broken = (make_spec(name, "grpo", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
     run(whole)
-    stop_at(3)
-    with pytest.raises(Stopped):
-        run(broken)
-    stop_at(0)
+    crash(broken, 3)
     run(broken)
-    expected, found = weights(whole), weights(broken)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, broken)
 
 
-def test_a_half_written_checkpoint_is_passed_over(make_spec: Any, run: Any, stop_at: Any, weights: Any) -> None:
+def test_a_half_written_checkpoint_is_passed_over(make_spec: Any, run: Any, crash: Any, same_weights: Any) -> None:
     whole, broken = (make_spec(name, "sft", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
     run(whole)
-    stop_at(5)
-    with pytest.raises(Stopped):
-        run(broken)
+    crash(broken, 5)
     state = broken.scratch_dir / "checkpoints" / "checkpoint-4" / "trainer_state.json"
     state.write_text(state.read_text()[:100])
-    stop_at(0)
     run(broken)
-    expected, found = weights(whole), weights(broken)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, broken)
 
 
 def test_a_finished_run_is_not_trained_again(make_spec: Any, run: Any, stop_at: Any, weights: Any) -> None:
@@ -118,33 +132,27 @@ def test_a_finished_run_is_not_trained_again(make_spec: Any, run: Any, stop_at: 
     assert all(weights(spec)[name].equal(first[name]) for name in first)
 
 
-def test_another_precision_goes_on_in_the_one_it_began_in(make_spec: Any, run: Any, stop_at: Any, weights: Any) -> None:
+def test_another_precision_goes_on_in_the_one_it_began_in(
+    make_spec: Any, run: Any, crash: Any, same_weights: Any
+) -> None:
     """As after a crash on one machine and the next attempt on another, where bf16 is the fastest."""
     whole, broken = (make_spec(name, "sft", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
     run(whole)
-    stop_at(5)
-    with pytest.raises(Stopped):
-        run(broken)
-    stop_at(0)
+    crash(broken, 5)
     run(broken.model_copy(update={"precision": "bf16"}))
-    expected, found = weights(whole), weights(broken)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, broken)
 
 
 def test_a_precision_that_is_not_to_be_had_any_more_starts_over(
-    make_spec: Any, run: Any, stop_at: Any, weights: Any, capsys: pytest.CaptureFixture[str]
+    make_spec: Any, run: Any, crash: Any, same_weights: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, broken = (make_spec(name, "sft", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
     run(whole)
-    stop_at(5)
-    with pytest.raises(Stopped):
-        run(broken)
+    crash(broken, 5)
     (broken.scratch_dir / "precision").write_text("fp16")
-    stop_at(0)
     run(broken)
     assert "starting over in fp32: this machine does not train in fp16" in capsys.readouterr().out
-    expected, found = weights(whole), weights(broken)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, broken)
 
 
 EQUAL_AT_TIMES = "def score(completion, row):\n    return len(completion) % 2 if int(row['answer']) % 2 else 0.0\n"
@@ -152,7 +160,7 @@ EQUAL_AT_TIMES = "def score(completion, row):\n    return len(completion) % 2 if
 
 
 def test_a_checkpoint_between_logged_steps_loses_no_count_and_no_draw(
-    make_spec: Any, run: Any, stop_at: Any, weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_spec: Any, run: Any, crash: Any, same_weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every second step is logged, the third has a checkpoint, the crash comes after the fifth."""
     from kt_resources.trainers import arguments
@@ -166,18 +174,14 @@ def test_a_checkpoint_between_logged_steps_loses_no_count_and_no_draw(
     )
     facts = run(whole)["facts"]
     assert facts["redrawn_groups"] > 0
-    stop_at(5)
-    with pytest.raises(Stopped):
-        run(broken)
-    stop_at(0)
+    crash(broken, 5)
     run(broken)
     assert (broken.out_dir / "facts.json").read_text() == (whole.out_dir / "facts.json").read_text()
-    expected, found = weights(whole), weights(broken)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, broken)
 
 
 @pytest.mark.slow
-def test_killed_by_the_system(make_spec: Any, run: Any, launch: Any, weights: Any) -> None:
+def test_killed_by_the_system(make_spec: Any, run: Any, launch: Any, same_weights: Any) -> None:
     """SIGKILL to the real program once its second checkpoint stands."""
     steps = {"max_steps": 80, "checkpoint_steps": 5, "num_evals": 2, "learning_rate": 1e-3}
     whole, killed = (make_spec(name, "sft", {"type": "lora"}, steps) for name in ("whole", "killed"))
@@ -189,8 +193,7 @@ def test_killed_by_the_system(make_spec: Any, run: Any, launch: Any, weights: An
     again = launch(killed)
     assert again.wait(300) == 0, again.stdout.read()
     run(whole)
-    expected, found = weights(whole), weights(killed)
-    assert all(found[name].equal(expected[name]) for name in expected)
+    assert same_weights(whole, killed)
 
 
 def _wait_for(path: Path, timeout_s: float = 120) -> None:
