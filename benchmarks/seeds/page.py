@@ -28,7 +28,7 @@ Paired differences in points, with 95 % bootstrap intervals.
 TIMES = """
 ## Seconds
 
-Of each stage, its commit and checks included, and of the whole.
+Of each stage, its commit and checks included, and of the whole; below, with how many threads its programs computed.
 
 """
 
@@ -64,7 +64,13 @@ def _numbers(seeds: Sequence[Any]) -> list[str]:
 def _times(seeds: Sequence[Seen]) -> str:
     rows = [[asset, *(f"{seen['seconds'][asset]:.0f}" for seen in seeds)] for asset in seeds[0]["seconds"]]
     total = ["all", *(f"{sum(seen['seconds'].values()):.0f}" for seen in seeds)]
-    return _table(["stage", *_numbers(seeds)], [*rows, total])
+    return _table(["stage", *_numbers(seeds)], [*rows, total, ["threads", *map(_threads, seeds)]])
+
+
+def _threads(seen: Seen) -> str:
+    """Of the programs that made it, as told by those whose facts say so."""
+    told = {facts["compute"]["threads"] for facts in seen["facts"].values() if "threads" in facts.get("compute", {})}
+    return ", ".join(sorted(told)) or "not told"
 
 
 def _spread(results: Results, asset: str, names: Sequence[str]) -> list[str]:

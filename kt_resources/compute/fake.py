@@ -49,6 +49,7 @@ class FakeCompute:
             "device_kind": chosen[0].kind,
             "device_memory_gb": chosen[0].memory_gb,
             "num_processes": needs.devices,
+            "threads": "1",
             "precision": precision,
             "lease_wait_s": 0.0,
             "wall_s": 0.0,

@@ -56,7 +56,8 @@ class Launcher:
             variables = environment(os.environ, needs, held, online=spec.uses_network)
             started = time.monotonic()
             process = run_to_end(command(module, spec_file, needs, held), {**variables, **pipes}, held, spec.out_dir)
-            return finish(module, spec, process, report(needs, held, process, time.monotonic() - started))
+            threads = variables["OMP_NUM_THREADS"]
+            return finish(module, spec, process, report(needs, held, process, threads, time.monotonic() - started))
 
 
 def with_precision(spec: ProgramSpec, precision: Precision) -> ProgramSpec:
@@ -93,13 +94,14 @@ def run_to_end(arguments: Sequence[str], variables: dict[str, str], held: Lease,
     return process
 
 
-def report(needs: Needs, held: Lease, process: Process, wall_s: float) -> dict[str, Any]:
-    """What the program took: devices, precision, seconds waited and worked, peak memory of its largest process."""
+def report(needs: Needs, held: Lease, process: Process, threads: str, wall_s: float) -> dict[str, Any]:
+    """What the program took: devices, threads a process, precision, seconds waited and worked, peak memory."""
     return {
         "devices": [f"{device.id} {device.name}" for device in held.devices],
         "device_kind": held.devices[0].kind,
         "device_memory_gb": held.devices[0].memory_gb,
         "num_processes": needs.devices,
+        "threads": threads,
         "precision": held.precision,
         "lease_wait_s": round(held.wait_s, 2),
         "wall_s": round(wall_s, 2),

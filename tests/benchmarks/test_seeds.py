@@ -1,11 +1,15 @@
 """Variants of a recipe under other seeds, and their page."""
 
+import os
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from benchmarks.seeds.aims import aim_rows
 from benchmarks.seeds.page import page
+from benchmarks.seeds.run import make, variant_of
 from benchmarks.seeds.variant import seeded
 from kt_resources.recipes.recipe import Recipe
 
@@ -36,8 +40,12 @@ def results(base: float, sft: float) -> dict:
     }
 
 
+def made_with(threads: str) -> dict:
+    return {"eval_tasks": {"rows": 5}, "sft_model": {"compute": {"threads": threads}}}
+
+
 def test_the_page_shows_mean_and_range_and_every_seeds_gain():
-    seeds = [{"results": results(0.0, 0.5), "facts": {}, "seconds": {"sft_model": 100.4, "base_model": 20}}]
+    seeds = [{"results": results(0.0, 0.5), "facts": made_with("2"), "seconds": {"sft_model": 100.4, "base_model": 20}}]
     seeds += [{"results": results(0.1, 0.7), "facts": {}, "seconds": {"sft_model": 90, "base_model": 30}}]
     text = page("mine", seeds, with_aims=False)
     # the mean of 50 % and 70 % is 60 %; the gains are 50 and 60 points
@@ -45,6 +53,7 @@ def test_the_page_shows_mean_and_range_and_every_seeds_gain():
     assert "| majority_answer | 10.0% (10.0% to 10.0%) |" in text
     assert "| sft_model over base_model | +50.0% (+40.0% to +60.0%) | +60.0% (+50.0% to +70.0%) |" in text
     assert "| all | 120 | 120 |" in text and "aim" not in text
+    assert text.endswith("| threads | 2 | not told |\n")
 
 
 def seen(merged: dict[str, float], low: float) -> dict:
@@ -91,3 +100,40 @@ def test_each_aim_counts_the_seeds_that_meet_it():
         "2 of 2",
     ]
     assert rows[4][1].startswith("sums: -1.0") and rows[4][2].startswith("days: -5.0")
+
+
+KT = """#!/bin/sh
+echo "$2 $KT_HOME $(nproc)" >> {told}
+while [ $(wc -l < {told}) -lt 2 ]; do sleep 0.05; done
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are shared by affinity, which is Linux's")
+def test_two_at_once_share_the_cores_and_have_a_home_each(tmp_path, monkeypatch):
+    told, cores = tmp_path / "told", len(os.sched_getaffinity(0))
+    if cores < 2:
+        pytest.skip("one core")
+    command = tmp_path / "bin" / "kt"
+    command.parent.mkdir()
+    command.write_text(KT.format(told=told))
+    command.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    monkeypatch.setenv("KT_HOME", str(tmp_path / "mine"))
+    variants = [variant_of("arithmetic", number, tmp_path) for number in (1, 2)]
+    make(variants, at_once=2)
+    lines = sorted(told.read_text().split("\n")[:2])
+    expected = [f"{one.name} {tmp_path}/seeds/{one.name}/home" for one in variants]
+    assert [line.rsplit(" ", 1)[0] for line in lines] == expected
+    assert sum(int(line.rsplit(" ", 1)[1]) for line in lines) == cores
+    assert variant_of("arithmetic", 0, tmp_path).home.root == tmp_path / "mine"
+
+
+def test_a_failed_variant_is_named_after_all_have_ended(tmp_path, monkeypatch):
+    command = tmp_path / "bin" / "kt"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/told\n[ "$2" != arithmetic_seed1 ]\n')
+    command.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    with pytest.raises(SystemExit, match=r"failed: arithmetic_seed1; the same command goes on"):
+        make([variant_of("arithmetic", number, tmp_path) for number in (1, 2)], at_once=1)
+    assert (tmp_path / "told").read_text().split() == ["arithmetic_seed1", "arithmetic_seed2"]

@@ -66,10 +66,11 @@ def wait_gone(pids: list[int], seconds: float) -> bool:
     return not any(map(is_alive, pids))
 
 
-def test_success_returns_the_result_and_what_it_took(launcher, tmp_path) -> None:
+def test_success_returns_the_result_and_what_it_took(launcher, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     result = launcher.launch(MODULE, spec(tmp_path, "succeed"), Needs())
     took = result["compute"]
-    assert took["devices"] == ["cuda:0 faked cuda"] and took["precision"] == "bf16"
+    assert took["devices"] == ["cuda:0 faked cuda"] and took["precision"] == "bf16" and took["threads"] == "3"
     assert 0.005 < took["peak_memory_gb"] < 2 and took["wall_s"] > 0
     run_dir = tmp_path / "out" / "run"
     assert json.loads((run_dir / "result.json").read_text()) == result
