@@ -10,7 +10,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from kt_resources.evaluators.answers import Answer, AnswerCache
 from kt_resources.generators.config import Sampling
-from kt_resources.generators.engine import Completion, ScoringEngine, log_softmax_at
+from kt_resources.generators.engine import Completion, ScoringEngine
+from kt_resources.generators.scoring import log_softmax_at
 
 OnProgress = Callable[[int, int], None]
 

@@ -2,12 +2,24 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kt_resources.compute.needs import Needs
 from kt_resources.strict import Strict
 
 Severity = Literal["error", "warn"]
+
+ABILITY = "general_ability"
+"""The metric of the probe: the share of its items where the right words are the likeliest."""
+
+BY_FAMILY = ("accuracy", "lenient_accuracy")
+"""The metrics that are measured of each family too, as ``accuracy/<family>``."""
+
+GENERAL_TEXT = ("word_perplexity", "token_perplexity")
+"""The metrics on general text."""
+
+METRICS = (*BY_FAMILY, "stops", ABILITY, *GENERAL_TEXT, "answer_perplexity")
+"""Every metric that a gate may ask for."""
 
 
 class Perplexity(Strict):
@@ -94,6 +106,15 @@ class Gate(Strict):
     bound: Literal["value", "low"] = "value"
     severity: Severity = "error"
 
+    @field_validator("metric")
+    @classmethod
+    def _is_measured(cls, value: str) -> str:
+        name, slash, _ = value.partition("/")
+        if name not in METRICS or (slash and name not in BY_FAMILY):
+            of_family = ", ".join(f"{name}/<family>" for name in BY_FAMILY)
+            raise ValueError(f"no such metric; there are {', '.join(METRICS)}, {of_family}")
+        return value
+
     @model_validator(mode="after")
     def _says_what_it_asks(self) -> "Gate":
         compares = self.min_gain is not None or self.max_ratio is not None
@@ -114,8 +135,8 @@ class Evaluation(Strict):
         num_items: at most so many items a family; all where it is not given.
         max_new_tokens: longest answer, in tokens.
         batch_size: how many prompts are answered together.
-        engine: what runs the checkpoints; a GGUF always runs in llama.cpp. ``auto`` takes llama.cpp on a CPU (a
-            checkpoint is exported for it, in the precision that is fastest there), else transformers.
+        engine: what runs the checkpoints; a GGUF always runs in llama.cpp. ``auto`` takes transformers; on a CPU,
+            llama.cpp for those that continuous batches cannot run (:mod:`kt_resources.generators.open_engine`).
     """
 
     tasks: tuple[str, ...] = ()
@@ -144,3 +165,11 @@ class Evaluation(Strict):
         if len(set(names)) < len(names):
             raise ValueError(f"two gates share a name: {', '.join(names)}")
         return self
+
+    @property
+    def switched_off(self) -> dict[str, str]:
+        """The metrics that are not measured, and what switches each off."""
+        text = {} if self.perplexity.enabled else dict.fromkeys(GENERAL_TEXT, "evaluate.perplexity.enabled")
+        ability = {} if self.general_ability else {ABILITY: "evaluate.general_ability"}
+        answers = {"answer_perplexity": "evaluate.answer_perplexity"} if self.answer_perplexity is False else {}
+        return text | ability | answers

@@ -37,17 +37,16 @@ DATED = "strftime_now"
 def asked_by(model: EvaluatedModel, engine: Engine) -> dict[str, Any]:
     """What a model's answers depend on beside its weights and the questions: whoever differs in it asks anew."""
     from kt_resources.compute.precision import program_device
-    from kt_resources.generators.open_engine import choose_engine, export_precision
+    from kt_resources.generators.open_engine import answered_in
 
-    chosen = "transformers" if model.adapter_dir else choose_engine(model.path, engine)
-    exported = chosen == "llama_cpp" and model.path.is_dir()
+    chosen, precision = ("transformers", None) if model.adapter_dir else answered_in(model.path, engine)
     files = sorted({file for pattern in WRITTEN_WITH for file in model.tokenizer_dir.glob(pattern) if file.is_file()})
     dated = any(DATED in file.read_text(encoding="utf-8", errors="replace") for file in files)
     return versions_of(LIBRARIES) | {
         "way": WAY,
         "engine": chosen,
         "device": program_device(),
-        "precision": export_precision(model.path) if exported else None,
+        "precision": precision,
         "start": str(model.path) if model.adapter_dir else None,
         "written with": {file.name: file_sha256(file) for file in files},
         "day": datetime.date.today().isoformat() if dated else None,

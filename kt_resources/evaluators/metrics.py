@@ -13,7 +13,7 @@ from kt_resources.evaluators.bootstrap import (
     perplexity_interval,
     perplexity_ratio,
 )
-from kt_resources.evaluators.config import Bootstrap
+from kt_resources.evaluators.config import ABILITY, Bootstrap
 from kt_resources.evaluators.gates import FEW_SHOT_BASE, MAJORITY, UNTRAINED, find_model
 
 Items = Sequence[Mapping[str, Any]]
@@ -21,9 +21,6 @@ Items = Sequence[Mapping[str, Any]]
 
 COLUMNS = {"accuracy": "score", "lenient_accuracy": "lenient_score", "stops": "stopped"}
 """The metrics that are means over items: of which column."""
-
-ABILITY = "general_ability"
-"""The metric of the probe: the share of its items where the right words are the likeliest."""
 
 PERPLEXITIES = {
     "word_perplexity": ("general", "words"),

@@ -7,9 +7,9 @@ from typing import Any
 
 from kt_resources.compute.program import write_json
 from kt_resources.evaluators.bootstrap import mean_interval
-from kt_resources.evaluators.config import Bootstrap, Evaluation
+from kt_resources.evaluators.config import ABILITY, Bootstrap, Evaluation
 from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED, forgetting_gates, judge_gates
-from kt_resources.evaluators.metrics import ABILITY, Gains, item_scores, model_metrics, untrained_items
+from kt_resources.evaluators.metrics import Gains, item_scores, model_metrics, untrained_items
 from kt_resources.evaluators.spec import EvaluatedModel
 from kt_resources.store.fingerprint import hash_json
 

@@ -12,8 +12,8 @@ from typing import Any
 from kt_resources.compute.program import Progress, write_json
 from kt_resources.errors import EvaluateError
 from kt_resources.evaluators.answers import AnswerCache
+from kt_resources.evaluators.config import ABILITY
 from kt_resources.evaluators.known import ANSWERS, Known, asked_by
-from kt_resources.evaluators.metrics import ABILITY
 from kt_resources.evaluators.passages import count_words, passages
 from kt_resources.evaluators.results import results_of, sample_rows, write_results
 from kt_resources.evaluators.spec import EvaluatedModel, EvaluateSpec, Example

@@ -1,10 +1,52 @@
 """Continuous batching: which completion runs in which sequence, and what each step feeds to the model."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-from kt_resources.generators.gguf_model import MICRO_BATCH, Feed, GgufContext
+from kt_resources.generators.config import Sampling
+from kt_resources.generators.engine import ChatTokenizer, Completion, OnProgress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MICRO_BATCH = 512
+"""Most tokens that are computed at once."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One token to decode: its id, its place in its sequence, and whether the logits after it are wanted."""
+
+    token: int
+    position: int
+    sequence: int
+    wants_logits: bool
+
+
+class Context(Protocol):
+    """A model with room for some sequences."""
+
+    def decode(self, feeds: Sequence[Feed]) -> None:
+        """Run the model over at most ``MICRO_BATCH`` tokens; those of a sequence follow one another."""
+        ...
+
+    def logits(self, index: int) -> "np.ndarray":
+        """Logits after the token at ``index`` of the last batch: float32 (vocabulary,), valid until the next."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Give ``target``, which is empty, what ``source`` holds."""
+        ...
+
+    def forget(self, sequence: int, position: int = 0) -> int:
+        """Drop a sequence's tokens from ``position`` on; how many are left, which may be fewer."""
+        ...
+
+    def close(self) -> None:
+        """Free its memory; calling it again does nothing."""
+        ...
 
 
 @dataclass
@@ -29,7 +71,7 @@ class Scheduler:
     least_shared = 16
     """Fewest tokens that are worth a step of their own to be read once."""
 
-    def __init__(self, context: GgufContext, prompts: Sequence[Sequence[int]], n: int, num_slots: int) -> None:
+    def __init__(self, context: Context, prompts: Sequence[Sequence[int]], n: int, num_slots: int) -> None:
         self.context, self.prompts, self.n, self.num_slots = context, prompts, n, num_slots
         order = sorted(range(len(prompts)), key=lambda place: list(prompts[place]))
         self.waiting: deque[tuple[int, int]] = deque((place, sample) for place in order for sample in range(n))
@@ -101,26 +143,51 @@ class Scheduler:
         return feeds, moved
 
 
-def run_all(
-    scheduler: Scheduler,
-    choose: Callable[[int, Run, int], int],
-    stop_ids: frozenset[int],
-    max_new_tokens: int,
-) -> Iterator[tuple[Run, bool]]:
-    """Every run as it ends, with whether an end token ended it.
+class Chooser(Protocol):
+    """Chooses next tokens."""
 
-    Args:
-        choose: the next token, from (slot, run, index of the logits).
-    """
+    def __call__(self, run: Run, index: int) -> int:
+        """The next token of ``run``, whose logits are those at ``index`` of the last batch."""
+        ...
+
+    def finish(self, run: Run) -> None:
+        """``run`` is over."""
+        ...
+
+
+def complete_all(
+    scheduler: Scheduler,
+    choose: Chooser,
+    tokenizer: ChatTokenizer,
+    sampling: Sampling,
+    on_progress: OnProgress | None = None,
+) -> list[list[Completion]]:
+    """The completions of each of the scheduler's prompts, in their order."""
+    found: dict[tuple[int, int], Completion] = {}
+    num_prompts, n, num_tokens = len(scheduler.prompts), scheduler.n, 0
+    for run, stopped in run_all(scheduler, choose, tokenizer.stop_ids, sampling.max_new_tokens):
+        ids = tuple(run.token_ids)
+        found[run.prompt, run.sample] = Completion(tokenizer.decode(ids), ids, stopped, len(ids) + stopped)
+        num_tokens += len(ids) + stopped
+        if on_progress:
+            on_progress(len(found), num_prompts * n, num_tokens)
+    return [[found[prompt, index] for index in range(n)] for prompt in range(num_prompts)]
+
+
+def run_all(
+    scheduler: Scheduler, choose: Chooser, stop_ids: frozenset[int], max_new_tokens: int
+) -> Iterator[tuple[Run, bool]]:
+    """Every run as it ends, with whether an end token ended it."""
     for moved in scheduler.steps():
         for slot, run, index in moved:
-            token = choose(slot, run, index)
+            token = choose(run, index)
             stopped = token in stop_ids
             if not stopped:
                 run.token_ids.append(token)
                 run.pending.append(token)
             if stopped or len(run.token_ids) >= max_new_tokens:
                 scheduler.finish(slot)
+                choose.finish(run)
                 yield run, stopped
 
 

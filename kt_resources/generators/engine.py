@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+from kt_resources.errors import GenerationError
 from kt_resources.generators.config import Sampling
 
 if TYPE_CHECKING:
@@ -107,10 +108,17 @@ def prompt_ids(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
     return [int(token) for token in prompt if not isinstance(token, Mapping)]
 
 
-def log_softmax_at(logits: "np.ndarray", targets: Sequence[int]) -> "np.ndarray":
-    """log softmax of each row of ``logits`` (rows, vocabulary) at its target; float32 (rows,)."""
-    import numpy as np
+def check_room(ids: Sequence[int], sampling: Sampling, length: int, model: str) -> None:
+    """Refuse a prompt without tokens, or one that leaves no room for its answer in ``length`` tokens (0: any).
 
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    rows = shifted[np.arange(len(targets)), np.asarray(targets)]
-    return (rows - np.log(np.exp(shifted).sum(axis=1))).astype(np.float32)
+    Raises:
+        GenerationError: names ``model``.
+    """
+    if not ids:
+        raise GenerationError("a prompt has no tokens", where=model)
+    if length and len(ids) + sampling.max_new_tokens > length:
+        raise GenerationError(
+            f"a prompt of {len(ids)} tokens and an answer of {sampling.max_new_tokens} exceed {length} tokens",
+            where=model,
+            mend="shorten the prompts or lower sampling.max_new_tokens",
+        )

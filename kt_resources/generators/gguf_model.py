@@ -3,18 +3,15 @@
 import ctypes
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kt_resources.errors import GenerationError
+from kt_resources.generators.batching import MICRO_BATCH, Feed
 
 if TYPE_CHECKING:
     import numpy as np
-
-MICRO_BATCH = 512
-"""Most tokens that llama.cpp computes at once."""
 
 MOST_SEQUENCES = 256
 """Most sequences that a llama.cpp context holds."""
@@ -22,16 +19,6 @@ MOST_SEQUENCES = 256
 SPIN_COUNT = "10000"
 """Turns that an OpenMP thread spins at a barrier before it sleeps (libgomp): where cores are shared, the default
 of millions of turns makes two threads many times slower than one."""
-
-
-@dataclass(frozen=True)
-class Feed:
-    """One token to decode: its id, its place in its sequence, and whether the logits after it are wanted."""
-
-    token: int
-    position: int
-    sequence: int
-    wants_logits: bool
 
 
 class GgufModel:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kt_resources.errors import GenerationError
 from kt_resources.generators.config import Engine
@@ -12,6 +12,9 @@ from kt_resources.generators.engine import ScoringEngine
 
 if TYPE_CHECKING:
     from kt_resources.quantizers.export import Precision
+
+SlotPrecision = Literal["BF16", "F32"]
+"""Of a checkpoint that transformers answers with in continuous batches."""
 
 TINY, SMALL = 50_000_000, 1_000_000_000
 """Bytes of weights up to which a float32 export costs nothing, and up to which it is affordable."""
@@ -26,9 +29,9 @@ def open_engine(
 ) -> ScoringEngine:
     """The engine with ``model`` loaded; close it when done.
 
-    A checkpoint folder becomes a full-precision GGUF for llama.cpp, in ``scratch_dir`` where one is given (and
-    found again). ``auto`` takes llama.cpp for a GGUF file and, on a CPU, for a checkpoint of a family that can be
-    exported; else transformers.
+    ``auto`` takes llama.cpp for a GGUF file and transformers for a checkpoint folder; on a CPU, llama.cpp for one that
+    :func:`slot_precision` has none for (Gemma, or more than 1 GB in float32). Such a folder becomes a full-precision
+    GGUF, in ``scratch_dir`` where one is given (and found again).
 
     Raises:
         GenerationError: no such model, or an engine that cannot open it.
@@ -36,6 +39,10 @@ def open_engine(
     if not model.exists():
         raise GenerationError("there is no such model", where=str(model), mend="materialize the stage that makes it")
     chosen = choose_engine(model, engine)
+    if chosen == "transformers" and (precision := slot_precision(model)):
+        from kt_resources.generators.checkpoint import CheckpointEngine
+
+        return CheckpointEngine(model, precision, batch_size)
     if chosen == "transformers":
         from kt_resources.generators.transformers import TransformersEngine
 
@@ -57,8 +64,6 @@ def open_adapted(model: Path, adapter_dir: Path, batch_size: int) -> ScoringEngi
 
 def choose_engine(model: Path, engine: Engine) -> str:
     """``llama_cpp`` or ``transformers`` for this model on this machine."""
-    from kt_resources.compute.precision import program_device
-
     if engine == "openai":
         mend = "name a server instead of a model"
         raise GenerationError("engine openai asks a server, it opens no model", where=str(model), mend=mend)
@@ -68,15 +73,69 @@ def choose_engine(model: Path, engine: Engine) -> str:
         return "llama_cpp"
     if engine != "auto":
         return engine
-    return "llama_cpp" if program_device() == "cpu" and can_export(model) else "transformers"
+    return "llama_cpp" if on_cpu() and can_export(model) and not slot_precision(model) else "transformers"
+
+
+def answered_in(model: Path, engine: Engine) -> tuple[str, str | None]:
+    """The engine of this model on this machine, and the precision that it is loaded in; None: that of its files."""
+    chosen = choose_engine(model, engine)
+    if not model.is_dir():
+        return chosen, None
+    return chosen, slot_precision(model) if chosen == "transformers" else export_precision(model)
+
+
+def on_cpu() -> bool:
+    """Whether programs compute on the CPU here."""
+    from kt_resources.compute.precision import program_device
+
+    return program_device() == "cpu"
 
 
 def can_export(folder: Path) -> bool:
     """Whether the checkpoint's architecture is one that GGUF export knows."""
     from kt_resources.quantizers.families import ARCHITECTURES
 
+    return architecture(folder) in ARCHITECTURES
+
+
+PLAIN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+"""Architectures whose attention is softmax(q k) v of all that came before, where they have no window."""
+
+
+def slot_precision(folder: Path) -> SlotPrecision | None:
+    """In which transformers runs this checkpoint in continuous batches; None where it does not.
+
+    It does on a CPU, where attention is plain, and the weights fit in a precision that this CPU computes in.
+    """
+    if not on_cpu() or not attends_plainly(folder):
+        return None
+    return slot_precision_of_size(weights_size(folder))
+
+
+def slot_precision_of_size(num_bytes: int) -> SlotPrecision | None:
+    """bfloat16 where the processor gains from it, else float32 as far as it is affordable.
+
+    Args:
+        num_bytes: of the checkpoint's weights.
+    """
+    from kt_resources.compute.precision import cpu_gains_from_bf16
+
+    if num_bytes >= TINY and cpu_gains_from_bf16():
+        return "BF16"
+    return None if num_bytes > SMALL else "F32"
+
+
+def attends_plainly(folder: Path) -> bool:
+    """Whether a checkpoint's attention is one that :mod:`kt_resources.generators.slots` computes."""
     config = json.loads((folder / "config.json").read_text())
-    return (config.get("architectures") or [""])[0] in ARCHITECTURES
+    window = config.get("sliding_window") and config.get("use_sliding_window", True)
+    layers = set(config.get("layer_types") or ["full_attention"])
+    return architecture(folder) in PLAIN and not window and layers == {"full_attention"}
+
+
+def architecture(folder: Path) -> str:
+    """What the checkpoint's model is called by transformers; empty where it does not say."""
+    return str((json.loads((folder / "config.json").read_text()).get("architectures") or [""])[0])
 
 
 def exported(folder: Path, scratch_dir: Path) -> Path:
@@ -98,7 +157,12 @@ def exported(folder: Path, scratch_dir: Path) -> Path:
 
 def export_precision(folder: Path) -> "Precision":
     """The one in which a checkpoint folder's weights are fastest on this CPU."""
-    return precision_of_size(sum(file.stat().st_size for file in folder.glob("*.safetensors")))
+    return precision_of_size(weights_size(folder))
+
+
+def weights_size(folder: Path) -> int:
+    """Bytes of a checkpoint folder's weights."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def precision_of_size(num_bytes: int) -> "Precision":

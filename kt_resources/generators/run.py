@@ -62,7 +62,9 @@ def open_for(spec: GenerateSpec) -> TextEngine:
         server = spec.server
         return OpenAiEngine(server.url, server.model, server.key_variable, spec.batch_size)
     assert spec.model is not None, "GenerateSpec has a model or a server"
-    return open_engine(spec.model, spec.engine, spec.tokenizer_dir, spec.batch_size, spec.scratch_dir)
+    needs_llama = spec.engine == "auto" and spec.sampling.grammar is not None
+    engine = "llama_cpp" if needs_llama else spec.engine
+    return open_engine(spec.model, engine, spec.tokenizer_dir, spec.batch_size, spec.scratch_dir)
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""The transformers engine: batched ``generate`` on whatever device there is."""
+"""The transformers engine: batched ``generate`` on whatever device there is, of any model, with any adapter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from kt_resources.errors import GenerationError
 from kt_resources.generators.config import Sampling
 from kt_resources.generators.draw import Draw
-from kt_resources.generators.engine import Completion, OnProgress, Prompt, log_softmax_at, prompt_ids
+from kt_resources.generators.engine import Completion, OnProgress, Prompt, prompt_ids
+from kt_resources.generators.scoring import log_softmax_at
 from kt_resources.generators.tokenizers import FolderTokenizer
 
 if TYPE_CHECKING:

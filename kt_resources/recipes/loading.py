@@ -15,6 +15,8 @@ from kt_resources.recipes.problems import Problem, RecipeProblems
 from kt_resources.recipes.recipe import Recipe
 
 RECIPE = "recipe.yaml"
+SHOWN = 6
+"""Problems of one recipe that are told at once."""
 
 
 @dataclass(frozen=True)
@@ -87,42 +89,48 @@ def find_recipes(folders: Sequence[Path]) -> list[RecipeFile]:
 
 
 def _mistake(path: Path, error: ValidationError, tree: Any) -> RecipeError:
-    """The first few problems, each with its line."""
-    told = []
-    for keys, words in _problems(error)[:6]:
-        shown, position = _closest(tree, keys)
+    """The first few problems, each with its line, and how many more there are."""
+    problems, told = _problems(error), []
+    for problem, absent in problems[:SHOWN]:
+        shown, position = _closest(tree, problem.path, absent)
         line = position.start.line if position else 1
-        told.append((line, ".".join(map(str, shown)) or "recipe", words))
+        told.append((line, ".".join(map(str, shown)) or "recipe", problem.words))
     first = told[0]
     more = "".join(f"\n  {path}:{line}: {field}: {words}" for line, field, words in told[1:])
+    more += f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     return RecipeError(
         f"{first[1]}: {first[2]}{more}", where=f"{path}:{first[0]}", mend="correct it and run `kt validate` again"
     )
 
 
-def _problems(error: ValidationError) -> list[Problem]:
-    """Every problem with its path; those that a recipe found in its own references are told one by one."""
-    found = []
+def _problems(error: ValidationError) -> list[tuple[Problem, bool]]:
+    """Every problem, and whether it may be of a field that the file does not have.
+
+    Those that a recipe found in its own references are told one by one.
+    """
+    found: list[tuple[Problem, bool]] = []
     for problem in error.errors():
         cause = problem.get("ctx", {}).get("error")
         if isinstance(cause, RecipeProblems):
-            found += cause.problems
+            found += [(one, True) for one in cause.problems]
         else:
-            found.append(Problem(tuple(problem["loc"]), _in_words(problem)))
+            found.append((Problem(tuple(problem["loc"]), _in_words(problem)), problem["type"] == "missing"))
     return found
 
 
-def _closest(tree: Any, keys: Sequence[Any]) -> tuple[list[Any], Any]:
+def _closest(tree: Any, keys: Sequence[Any], absent: bool) -> tuple[list[Any], Any]:
     """The path as it stands in the file, without the union tags that pydantic puts in, and its position.
 
-    A last key that is missing from the file stays in the path: it is what a required field is called.
+    Where the field may be ``absent``, a last key that is not in the file stays: it is what the field is called.
     """
-    node, seen = tree, []
+    node, parent, seen = tree, None, []
     for index, key in enumerate(keys):
         if key in node.children:
-            node = node.children[key]
+            node, parent = node.children[key], node
             seen.append(key)
-        elif index == len(keys) - 1 and "[" not in str(key):  # no tag of a union of types
+        elif parent is not None and key in parent.children:  # the last one was a tag that is called like a key
+            node, seen[-1] = parent.children[key], key
+        elif absent and index == len(keys) - 1:
             seen.append(key)
     return seen, node.position
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from kt_resources.evaluators.config import BY_FAMILY, Gate
 from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED
 from kt_resources.recipes.base_model import BASE
-from kt_resources.recipes.data import REPLAY, SYNTHETIC, FileSource, generated_tasks, shared_seeds
+from kt_resources.recipes.data import REPLAY, SYNTHETIC, EvalData, FileSource, generated_tasks, shared_seeds
 from kt_resources.recipes.datasets import Dataset, OnPolicy, Own, OwnPairs
 from kt_resources.recipes.held_out import HeldOut
 
@@ -48,7 +49,8 @@ class RecipeProblems(ValueError):
 def find_problems(recipe: "Recipe") -> list[Problem]:
     """All problems at once, in the order of the recipe's sections."""
     found = [*_step_problems(recipe), *_dataset_problems(recipe), *_merge_problems(recipe), *_gate_problems(recipe)]
-    found += [*_held_out_problems(recipe), *_adapter_problems(recipe), *_name_problems(recipe)]
+    found += [*_evaluated_problems(recipe), *_held_out_problems(recipe), *_adapter_problems(recipe)]
+    found += _name_problems(recipe)
     shared = shared_seeds(generated_tasks(recipe.data, recipe.eval_tasks))
     return found + [Problem(("eval_tasks",), words) for words in shared]
 
@@ -236,6 +238,37 @@ def _gate_problems(recipe: "Recipe") -> Iterable[Problem]:
                 there = assets if field == "model" else [*assets, *sorted(untrained)]
                 words = f"{value!r} is no model of the line; there are {', '.join(there)}"
                 yield Problem(("evaluate", "gates", index, field), words)
+        if (problem := _metric_problem(recipe, gate)) is not None:
+            yield Problem(("evaluate", "gates", index, "metric"), problem)
+
+
+def _metric_problem(recipe: "Recipe", gate: Gate) -> str | None:
+    """Why a gate's metric will not be there when it is judged."""
+    name, _, family = gate.metric.partition("/")
+    if family and (words := _family_problem(recipe, family)):
+        return words
+    if switch := recipe.evaluate.switched_off.get(name):
+        return f"{name} is not measured: {switch} switches it off"
+    if gate.baseline in UNTRAINED and name not in BY_FAMILY:
+        return f"{gate.baseline} has no {name}; compare with {BASE}"
+    return None
+
+
+def _family_problem(recipe: "Recipe", family: str) -> str | None:
+    """Why ``family`` is not evaluated; None also where the families stand in files."""
+    there = list(recipe.eval_tasks.families) if isinstance(recipe.eval_tasks, EvalData) else [family]
+    if family not in there:
+        return f"{family!r} is no family of eval_tasks; there are {', '.join(there)}"
+    if recipe.evaluate.tasks and family not in recipe.evaluate.tasks:
+        return f"{family!r} is not evaluated; evaluate.tasks names {', '.join(recipe.evaluate.tasks)}"
+    return None
+
+
+def _evaluated_problems(recipe: "Recipe") -> Iterable[Problem]:
+    if isinstance(recipe.eval_tasks, EvalData):
+        for index, name in enumerate(recipe.evaluate.tasks):
+            if words := _family_problem(recipe, name):
+                yield Problem(("evaluate", "tasks", index), words)
 
 
 def source_names(dataset: Dataset) -> tuple[str, ...]:

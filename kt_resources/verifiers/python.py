@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -84,8 +85,27 @@ def load_function(path: str) -> Callable[[str, dict[str, Any]], Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise GenerationError(f"the file has no function {function_name!r}", where=path)
+    if (signature := _signature(function)) and not _takes_two(signature):
+        mend = f"write it as `def {function_name}(completion, row)`: the answer's text, and the row that was asked"
+        raise GenerationError(f"{function_name}{signature} cannot be called with two arguments", where=path, mend=mend)
     found: Callable[[str, dict[str, Any]], Any] = function
     return found
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """None where a function (a builtin, say) does not tell."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _takes_two(signature: inspect.Signature) -> bool:
+    try:
+        signature.bind("", {})
+    except TypeError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

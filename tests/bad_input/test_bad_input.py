@@ -98,6 +98,18 @@ RECIPES: dict[str, tuple[str, str, str, str]] = {
         ":11:",
         "'few_shot_base' is no model",
     ),
+    "a gate on a metric that is none": (
+        "training:",
+        "evaluate: {gates: [{name: g, metric: acuracy, min: 0}]}\ntraining:",
+        ":11:",
+        "no such metric; there are accuracy",
+    ),
+    "a gate on a metric that is switched off": (
+        "training:",
+        "evaluate: {general_ability: false, gates: [{name: g, metric: general_ability, min: 0.9}]}\ntraining:",
+        ":11:",
+        "evaluate.general_ability switches it off",
+    ),
     "a gate on a ratio of what is no perplexity": (
         "training:",
         "evaluate: {gates: [{name: g, baseline: sft, max_ratio: 1.1}]}\ntraining:",

@@ -121,7 +121,7 @@ def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, fl
 
 
 def _answering(shape: dict[str, Any], block_flops: float, decode_s: float, device: str) -> dict[str, float]:
-    """Of generation apart from training: llama.cpp's on a CPU; elsewhere transformers', by the rates of its blocks."""
+    """Of generation apart from training: measured on a CPU; elsewhere by the rates of the model's blocks."""
     from kt_resources.compute.memory.shape import ModelShape
     from kt_resources.compute.speed.answering import measure_answering
     from kt_resources.compute.speed.calibration import answering_of

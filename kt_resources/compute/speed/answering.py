@@ -1,4 +1,4 @@
-"""How fast this CPU reads prompts and writes answers: llama.cpp with random models as wide as the line's.
+"""How fast this CPU reads prompts and writes answers: the engine that a line has there, with random models as wide.
 
 One of a block and one of three: the difference is two blocks' own; what is left of the first is the loop, and the
 choice of a token. Their vocabulary is small, so that the output head counts for nothing.
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kt_resources.generators.llama_cpp import LlamaCppEngine
+    from kt_resources.generators.engine import ScoringEngine
 
 AT_ONCE = 32
 """Answers that are written at once."""
@@ -38,11 +38,12 @@ def measure_answering(shape: Mapping[str, Any], threads: int) -> dict[str, float
     return {"read_layer_s": read_s, "answer_layer_s": layer_s, "answer_s": max(few[1] - BLOCKS[0] * layer_s, least)}
 
 
-def _random_model(folder: Path, shape: Mapping[str, Any], blocks: int) -> "LlamaCppEngine":
-    """As wide as ``shape``, in the precision that the whole would be asked in."""
+def _random_model(folder: Path, shape: Mapping[str, Any], blocks: int) -> "ScoringEngine":
+    """As wide as ``shape``, in the engine and the precision that the whole would be asked in."""
     from kt_resources.compute.memory.shape import ModelShape
+    from kt_resources.generators.checkpoint import CheckpointEngine
     from kt_resources.generators.llama_cpp import LlamaCppEngine
-    from kt_resources.generators.open_engine import precision_of_size
+    from kt_resources.generators.open_engine import precision_of_size, slot_precision_of_size
     from kt_resources.quantizers.export import export_gguf
     from kt_resources.trainers.tiny import make_tiny_model
 
@@ -57,11 +58,14 @@ def _random_model(folder: Path, shape: Mapping[str, Any], blocks: int) -> "Llama
         head_dim=whole.head_dim,
         num_hidden_layers=blocks,
     )
-    export_gguf(source, file, precision_of_size(int(whole.parameters * whole.stored_bytes)))
+    num_bytes = int(whole.parameters * whole.stored_bytes)
+    if precision := slot_precision_of_size(num_bytes):
+        return CheckpointEngine(source, precision, AT_ONCE)
+    export_gguf(source, file, precision_of_size(num_bytes))
     return LlamaCppEngine(file, batch_size=AT_ONCE)
 
 
-def _seconds(engine: "LlamaCppEngine", threads: int) -> tuple[float, float]:
+def _seconds(engine: "ScoringEngine", threads: int) -> tuple[float, float]:
     """Seconds of a token read, and of one written."""
     read = _fastest(engine, 1, threads)
     written = _fastest(engine, 1 + ANSWERED, threads)
@@ -69,7 +73,7 @@ def _seconds(engine: "LlamaCppEngine", threads: int) -> tuple[float, float]:
     return read / (AT_ONCE * ASKED), max(written - read, 1e-9) / (AT_ONCE * ANSWERED)
 
 
-def _fastest(engine: "LlamaCppEngine", num_tokens: int, threads: int) -> float:
+def _fastest(engine: "ScoringEngine", num_tokens: int, threads: int) -> float:
     """Seconds of the fastest of a few runs, after one that is not counted."""
     from kt_resources.generators.config import Sampling
 

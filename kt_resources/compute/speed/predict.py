@@ -77,8 +77,7 @@ def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, flo
 def answer_seconds(models: int, read: float, written: float, shape: ModelShape, speed: Speed) -> dict[str, float]:
     """Seconds by phase of a generator that opens ``models`` in turn.
 
-    On a CPU each is exported for llama.cpp first. The output head, which every written token passes, works at the rate
-    of the blocks.
+    The output head, which every written token passes, works at the rate of the blocks.
 
     Args:
         read, written: tokens of prompts and of answers, over all models.
@@ -86,7 +85,7 @@ def answer_seconds(models: int, read: float, written: float, shape: ModelShape, 
     head = shape.hidden * shape.vocab / (shape.linear_parameters / shape.layers)
     return {
         "imports": speed.imports_s,
-        "load": 2 * models * shape.parameters * shape.stored_bytes / speed.bytes_per_s,
+        "load": models * shape.parameters * shape.stored_bytes / speed.bytes_per_s,
         "read": read * shape.layers * speed.read_layer_s,
         "write": written * ((shape.layers + head) * speed.answer_layer_s + speed.answer_s),
     }

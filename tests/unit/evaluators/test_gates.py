@@ -56,7 +56,9 @@ def test_what_was_seen_is_told_with_the_interval():
     assert verdict.observed == "gguf_model accuracy 0.400 [0.300, 0.500] on 40; asked ≥ 0.9"
 
 
-@pytest.mark.parametrize("changes", [{"model": "nobody"}, {"metric": "elo"}, {"baseline": "nobody", "min_gain": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"model": "nobody"}, {"metric": "accuracy/none"}, {"baseline": "nobody", "min_gain": 0}]
+)
 def test_a_gate_on_what_was_not_measured_is_refused(changes: dict):
     with pytest.raises(EvaluateError, match="name one of"):
         passed(Gate(**{"name": "g", "min": 0.1, **changes}))

@@ -261,9 +261,9 @@ def test_the_next_report_asks_only_what_is_new(done, tmp_path, monkeypatch):
 
 DIFFERENCES = {
     "another version of a library": ("kt_resources.evaluators.known.versions_of", lambda _: {"transformers": "older"}),
-    "another precision": ("kt_resources.generators.open_engine.export_precision", lambda _: "BF16"),
+    "another precision": ("kt_resources.generators.open_engine.slot_precision", lambda _: "BF16"),
     "another device": ("kt_resources.compute.precision.program_device", lambda: "cuda"),
-    "another engine": ("kt_resources.generators.open_engine.choose_engine", lambda *_: "transformers"),
+    "another engine": ("kt_resources.generators.open_engine.choose_engine", lambda *_: "llama_cpp"),
 }
 
 

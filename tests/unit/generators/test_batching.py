@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from kt_resources.generators import batching
-from kt_resources.generators.batching import Run, Scheduler, common_length, run_all
-from kt_resources.generators.gguf_model import Feed
+from kt_resources.generators.batching import Feed, Run, Scheduler, common_length, run_all
 
 END = 99
 
@@ -47,11 +46,21 @@ def complete(
     recorder: Any = Recorder(goes_back)
     scheduler = Scheduler(recorder, prompts, n, num_slots)
 
-    def choose(slot: int, run: Run, index: int) -> int:
-        assert recorder.held[slot] == prompts[run.prompt] + run.token_ids
-        return END if len(run.token_ids) == lengths(run.prompt, run.sample) else 50 + len(run.token_ids)
+    class Counting:
+        def __init__(self) -> None:
+            self.finished: list[tuple[int, int]] = []
 
-    runs = run_all(scheduler, choose, frozenset([END]), 6)
+        def __call__(self, run: Run, index: int) -> int:
+            (slot,) = [slot for slot, other in scheduler.running.items() if other is run]
+            assert recorder.held[slot] == prompts[run.prompt] + run.token_ids
+            return END if len(run.token_ids) == lengths(run.prompt, run.sample) else 50 + len(run.token_ids)
+
+        def finish(self, run: Run) -> None:
+            self.finished.append((run.prompt, run.sample))
+
+    choose = Counting()
+    runs = list(run_all(scheduler, choose, frozenset([END]), 6))
+    assert choose.finished == [(run.prompt, run.sample) for run, _ in runs]
     return recorder, {(run.prompt, run.sample): (run.token_ids, stopped) for run, stopped in runs}
 
 

@@ -1,4 +1,4 @@
-"""Both engines over one tiny model: equal answers, equal scores."""
+"""All engines over one tiny model: equal answers, equal scores."""
 
 import json
 from collections.abc import Iterator
@@ -8,10 +8,20 @@ import numpy as np
 import pytest
 
 from kt_resources.errors import GenerationError
+from kt_resources.generators import batching
+from kt_resources.generators.checkpoint import CheckpointEngine
 from kt_resources.generators.config import Sampling
 from kt_resources.generators.engine import Completion, ScoringEngine
-from kt_resources.generators.open_engine import choose_engine, export_precision, exported, open_engine
+from kt_resources.generators.open_engine import (
+    answered_in,
+    choose_engine,
+    export_precision,
+    exported,
+    open_engine,
+    slot_precision,
+)
 from kt_resources.generators.tokenizers import FolderTokenizer
+from kt_resources.generators.transformers import TransformersEngine
 
 CHATS = [[{"role": "user", "content": f"What is {number} plus 3?"}] for number in range(5)]
 GREEDY = Sampling(temperature=0, max_new_tokens=6)
@@ -31,28 +41,34 @@ def llama(tiny_model_dir: Path, scratch: Path) -> Iterator[ScoringEngine]:
 
 
 @pytest.fixture(scope="module")
+def slots(tiny_model_dir: Path) -> ScoringEngine:
+    return CheckpointEngine(tiny_model_dir, "F32", batch_size=3)
+
+
+@pytest.fixture(scope="module")
 def torch_engine(tiny_model_dir: Path) -> ScoringEngine:
-    return open_engine(tiny_model_dir, "transformers", batch_size=3)
+    return TransformersEngine(tiny_model_dir, batch_size=3)
 
 
 def texts(answers: list[list[Completion]]) -> list[list[str]]:
     return [[answer.text for answer in some] for some in answers]
 
 
-def test_engines_agree_greedily(llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
+def test_engines_agree_greedily(llama: ScoringEngine, slots: ScoringEngine, torch_engine: ScoringEngine) -> None:
     found = llama.generate(CHATS, 1, GREEDY)
-    assert found == torch_engine.generate(CHATS, 1, GREEDY)
+    assert found == torch_engine.generate(CHATS, 1, GREEDY) == slots.generate(CHATS, 1, GREEDY)
     assert all(answer.num_tokens == 6 and not answer.finished for [answer] in found)  # a random model never stops
 
 
-def test_scores_are_the_checkpoints(tiny_model_dir: Path, llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
+def test_scores_are_the_checkpoints(llama: ScoringEngine, slots: ScoringEngine, torch_engine: ScoringEngine) -> None:
     ids = llama.tokenizer.encode_chat(CHATS[0])
     expected = torch_engine.logits(ids)
-    np.testing.assert_allclose(llama.logits(ids), expected, atol=1e-5)
+    for engine in (llama, slots):
+        np.testing.assert_allclose(engine.logits(ids), expected, atol=1e-5)
     shifted = expected - np.log(np.exp(expected).sum(axis=1, keepdims=True))
     by_hand = [shifted[place, token] for place, token in enumerate(ids[1:])]
-    np.testing.assert_allclose(torch_engine.token_logprobs(ids), by_hand, atol=1e-5)
-    np.testing.assert_allclose(llama.token_logprobs(ids), by_hand, atol=1e-5)
+    for engine in (torch_engine, llama, slots):
+        np.testing.assert_allclose(engine.token_logprobs(ids), by_hand, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,7 @@ def test_precision_follows_the_processor(
     assert export_precision(tmp_path) == precision
 
 
-@pytest.mark.parametrize("name", ["llama", "torch_engine"])
+@pytest.mark.parametrize("name", ["llama", "slots", "torch_engine"])
 def test_draws_do_not_depend_on_the_order_of_work(name: str, request: pytest.FixtureRequest) -> None:
     engine: ScoringEngine = request.getfixturevalue(name)
     together = texts(engine.generate(CHATS, 3, WARM))
@@ -92,17 +108,18 @@ def test_token_ids_are_prompts_too(llama: ScoringEngine) -> None:
     assert llama.generate([ids], 1, GREEDY) == llama.generate([CHATS[1]], 1, GREEDY)
 
 
-def test_grammar_is_obeyed(llama: ScoringEngine, torch_engine: ScoringEngine) -> None:
+def test_grammar_is_obeyed(llama: ScoringEngine, slots: ScoringEngine, torch_engine: ScoringEngine) -> None:
     sampling = WARM.model_copy(update={"grammar": 'root ::= "yes" | "no"'})
     answers = llama.generate(CHATS, 2, sampling)
     assert {text for some in texts(answers) for text in some} <= {"yes", "no"}
     with pytest.raises(GenerationError, match="cannot parse the grammar"):
         llama.generate(CHATS, 1, WARM.model_copy(update={"grammar": "not a grammar"}))
-    with pytest.raises(GenerationError, match="knows no grammars"):
-        torch_engine.generate(CHATS, 1, sampling)
+    for engine in (slots, torch_engine):
+        with pytest.raises(GenerationError, match="knows no grammars"):
+            engine.generate(CHATS, 1, sampling)
 
 
-@pytest.mark.parametrize("name", ["llama", "torch_engine"])
+@pytest.mark.parametrize("name", ["llama", "slots", "torch_engine"])
 def test_answers_end_at_a_stop_token(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,11 +131,25 @@ def test_answers_end_at_a_stop_token(
     assert (cut.token_ids, cut.finished, cut.num_tokens) == (whole.token_ids[:2], True, 3)
 
 
-def test_a_prompt_without_room_is_refused(llama: ScoringEngine) -> None:
-    with pytest.raises(GenerationError, match="a prompt of 2045 tokens and an answer of 6 exceed 2048"):
-        llama.generate([[5] * 2045], 1, GREEDY)
-    with pytest.raises(GenerationError, match="no tokens"):
-        llama.generate([[]], 1, GREEDY)
+def test_a_prompt_without_room_is_refused(llama: ScoringEngine, slots: ScoringEngine) -> None:
+    for engine in (llama, slots):
+        with pytest.raises(GenerationError, match="a prompt of 2045 tokens and an answer of 6 exceed 2048"):
+            engine.generate([[5] * 2045], 1, GREEDY)
+        with pytest.raises(GenerationError, match="no tokens"):
+            engine.generate([[]], 1, GREEDY)
+
+
+def test_little_memory_for_keys_and_values_means_fewer_at_once(
+    slots: ScoringEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kt_resources.generators import checkpoint
+
+    opened = []
+    monkeypatch.setattr(checkpoint, "Scheduler", lambda *given: opened.append(given[-1]) or batching.Scheduler(*given))
+    whole = slots.generate(CHATS, 1, GREEDY)
+    monkeypatch.setattr(checkpoint, "MOST_BYTES", 1)
+    assert slots.generate(CHATS, 1, GREEDY) == whole
+    assert opened == [3, 1]
 
 
 def test_gguf_alone_reads_and_renders_as_its_folder(tiny_model_dir: Path, scratch: Path) -> None:
@@ -147,12 +178,13 @@ def test_export_is_found_again_and_each_model_has_its_own(tiny_model_dir: Path, 
 
 def test_which_engine(tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KT_DEVICE_KIND", "cpu")
-    assert choose_engine(tiny_model_dir, "auto") == "llama_cpp"
-    assert choose_engine(tiny_model_dir, "transformers") == "transformers"
-    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["FalconForCausalLM"]}))
-    assert choose_engine(tmp_path, "auto") == "transformers"
+    assert answered_in(tiny_model_dir, "auto") == answered_in(tiny_model_dir, "transformers") == ("transformers", "F32")
+    assert answered_in(tiny_model_dir, "llama_cpp") == ("llama_cpp", "F32")
+    for name, engine in {"Falcon": "transformers", "Gemma2": "llama_cpp"}.items():
+        (tmp_path / "config.json").write_text(json.dumps({"architectures": [f"{name}ForCausalLM"]}))
+        assert choose_engine(tmp_path, "auto") == engine
     monkeypatch.setenv("KT_DEVICE_KIND", "cuda")
-    assert choose_engine(tiny_model_dir, "auto") == "transformers"
+    assert answered_in(tiny_model_dir, "auto") == ("transformers", None)
     assert choose_engine(tmp_path / "model.gguf", "auto") == "llama_cpp"
     for model, engine in ((tmp_path / "model.gguf", "transformers"), (tiny_model_dir, "openai")):
         with pytest.raises(GenerationError):
@@ -188,3 +220,39 @@ def test_an_adapter_that_is_not_merged_answers_and_scores(tiny_model_dir: Path, 
     np.testing.assert_allclose(engine.logits(ids), expected, atol=1e-5)
     ((answer,),) = engine.generate([ids], 1, Sampling(temperature=0, max_new_tokens=1))
     assert answer.finished or answer.token_ids == (expected[-1].argmax(),)
+
+
+PLAIN = {"architectures": ["Qwen2ForCausalLM"], "sliding_window": 4096, "use_sliding_window": False}
+
+
+@pytest.mark.parametrize(
+    ("config", "megabytes", "gains", "precision"),
+    [
+        (PLAIN, 1, True, "F32"),
+        (PLAIN, 500, True, "BF16"),
+        (PLAIN, 500, False, "F32"),
+        (PLAIN, 5000, True, "BF16"),
+        (PLAIN, 5000, False, None),
+        (PLAIN | {"use_sliding_window": True}, 1, False, None),
+        (PLAIN | {"architectures": ["Gemma2ForCausalLM"]}, 1, False, None),
+        (PLAIN | {"layer_types": ["full_attention", "sliding_attention"]}, 1, False, None),
+        ({"architectures": ["MistralForCausalLM"], "sliding_window": 4096}, 1, False, None),
+        ({"architectures": ["MistralForCausalLM"], "sliding_window": None}, 1, False, "F32"),
+    ],
+)
+def test_what_goes_into_slots(
+    config: dict, megabytes: int, gains: bool, precision: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KT_DEVICE_KIND", "cpu")
+    monkeypatch.setattr("kt_resources.compute.precision.cpu_gains_from_bf16", lambda: gains)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(megabytes * 1_000_000)
+    assert slot_precision(tmp_path) == precision
+
+
+def test_the_engine_of_a_checkpoint_follows_the_device(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KT_DEVICE_KIND", "cpu")
+    assert isinstance(open_engine(tiny_model_dir), CheckpointEngine)
+    monkeypatch.setenv("KT_DEVICE_KIND", "mps")
+    assert isinstance(open_engine(tiny_model_dir), TransformersEngine)

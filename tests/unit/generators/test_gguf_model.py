@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kt_resources.generators import gguf_model
-from kt_resources.generators.gguf_model import Feed, GgufContext, GgufModel
+from kt_resources.generators.batching import Feed
+from kt_resources.generators.gguf_model import GgufContext, GgufModel
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.quantizers.export import export_gguf
 from kt_resources.quantizers.quantize import quantize_gguf

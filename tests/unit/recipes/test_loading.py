@@ -200,6 +200,60 @@ def test_a_reward_model_is_neither_shipped_nor_gated(tmp_path: Path) -> None:
         load_recipe(write(tmp_path, last.replace("training:", gate), "other"))
 
 
+def test_a_place_is_named_as_it_stands_in_the_file(tmp_path: Path) -> None:
+    wrong = GOOD.replace("policy: sft", "policy: sft, num_samples: 1")
+    with pytest.raises(RecipeError, match=r":10: datasets\.pairs: one completion a prompt"):
+        load_recipe(write(tmp_path, wrong))
+    without = GOOD.replace("objective: {type: sft}, ", "")
+    with pytest.raises(RecipeError, match=r":12: training\.0\.objective: is required"):
+        load_recipe(write(tmp_path, without, "other"))
+    negative = GOOD.replace("objective: {type: dpo}", "objective: {type: dpo, beta: -1}")
+    with pytest.raises(RecipeError, match=r":13: training\.1\.objective\.beta: "):
+        load_recipe(write(tmp_path, negative, "third"))
+    moving = GOOD.replace("{random: llama}", "{hub: Owner/Model, revision: main}")
+    with pytest.raises(RecipeError, match=r":2: base_model\.revision: "):
+        load_recipe(write(tmp_path, moving, "fourth"))
+
+
+def test_how_many_problems_are_left_is_told(tmp_path: Path) -> None:
+    wrong = GOOD.replace("line: mine\n", "line: mine\n" + "".join(f"odd{number}: 1\n" for number in range(8)))
+    with pytest.raises(RecipeError, match=r"odd5: no such key.*\n  and 2 more\n") as caught:
+        load_recipe(write(tmp_path, wrong))
+    assert "odd6" not in str(caught.value)
+
+
+METRICS = {
+    "accuracy/sums": "'sums' is no family of eval_tasks; there are chain_sum",
+    "stops/chain_sum": "no such metric",
+    "general_ability": "few_shot_base has no general_ability; compare with base_model",
+    "answer_perplexity": "answer_perplexity is not measured: evaluate.answer_perplexity switches it off",
+    "lenient_accuracy/chain_sum": None,
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_gate_asks_for_what_is_measured(metric: str, tmp_path: Path) -> None:
+    gates = f"gates: [{{name: g, metric: {metric}, baseline: few_shot_base, min_gain: 0}}]"
+    tasks = "eval_tasks: {families: {chain_sum: {}}}\n"
+    text = GOOD.replace("training:", f"{tasks}evaluate: {{answer_perplexity: false, {gates}}}\ntraining:")
+    if (refused := METRICS[metric]) is None:
+        assert load_recipe(write(tmp_path, text)).evaluate.gates[0].metric == metric
+    else:
+        with pytest.raises(RecipeError, match=refused):
+            load_recipe(write(tmp_path, text))
+
+
+def test_a_family_that_is_not_evaluated_is_refused_with_its_place(tmp_path: Path) -> None:
+    tasks = "eval_tasks: {families: {chain_sum: {}, gcd: {}}}\n"
+    wrong = GOOD.replace("training:", f"{tasks}evaluate: {{tasks: [gdc]}}\ntraining:")
+    with pytest.raises(RecipeError, match=r"evaluate\.tasks\.0: 'gdc' is no family .* chain_sum, gcd"):
+        load_recipe(write(tmp_path, wrong))
+    gate = "gates: [{name: g, metric: accuracy/gcd, min: 0}]"
+    unasked = GOOD.replace("training:", f"{tasks}evaluate: {{tasks: [chain_sum], {gate}}}\ntraining:")
+    with pytest.raises(RecipeError, match=r"'gcd' is not evaluated; evaluate\.tasks names chain_sum"):
+        load_recipe(write(tmp_path, unasked, "other"))
+
+
 def test_a_line_of_reward_models_alone_is_refused(tmp_path: Path) -> None:
     text = GOOD.replace("policy: sft", "policy: base_model").replace(
         "data: mix, objective: {type: sft}", "data: pairs, objective: {type: reward_model}"

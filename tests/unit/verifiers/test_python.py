@@ -56,6 +56,11 @@ def test_a_missing_file_or_function_is_told(tmp_path):
     (tmp_path / "other.py").write_text("def grade(c, r): return 1\n")
     with pytest.raises(GenerationError, match="no function 'score'"):
         build_verifier(Python(type="python", path=f"{tmp_path}/other.py:score"))
+    (tmp_path / "alone.py").write_text("def score(c): return 1\n")
+    with pytest.raises(GenerationError, match=r"score\(c\) cannot be called with two arguments"):
+        build_verifier(Python(type="python", path=f"{tmp_path}/alone.py:score"))
+    (tmp_path / "any.py").write_text("score = max\n")
+    assert build_verifier(Python(type="python", path=f"{tmp_path}/any.py:score"))
     (tmp_path / "broken.py").write_text("def score(:\n")
     with pytest.raises(GenerationError, match="does not load: SyntaxError"):
         build_verifier(Python(type="python", path=f"{tmp_path}/broken.py:score"))
