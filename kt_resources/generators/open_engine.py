@@ -3,8 +3,9 @@
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kt_resources.errors import GenerationError
 from kt_resources.generators.config import Engine
@@ -127,10 +128,14 @@ def slot_precision_of_size(num_bytes: int) -> SlotPrecision | None:
 
 def attends_plainly(folder: Path) -> bool:
     """Whether a checkpoint's attention is one that :mod:`kt_resources.generators.slots` computes."""
-    config = json.loads((folder / "config.json").read_text())
+    return is_plain(json.loads((folder / "config.json").read_text()))
+
+
+def is_plain(config: Mapping[str, Any]) -> bool:
+    """The same of a configuration as ``config.json`` has it."""
     window = config.get("sliding_window") and config.get("use_sliding_window", True)
     layers = set(config.get("layer_types") or ["full_attention"])
-    return architecture(folder) in PLAIN and not window and layers == {"full_attention"}
+    return (config.get("architectures") or [""])[0] in PLAIN and not window and layers == {"full_attention"}
 
 
 def architecture(folder: Path) -> str:

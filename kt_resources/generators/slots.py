@@ -6,7 +6,8 @@ are multiplied by all of them at once; attention alone goes sequence by sequence
 Imported only where a model is opened; it imports torch at the top.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,11 @@ ATTENTION = "kt_slots"
 class SlotContext:
     """Room for ``num_sequences`` sequences of ``length`` tokens each (see :class:`~.batching.Context`).
 
+    Attributes:
+        wanted: the last batch's logits where they were wanted, float32 (tokens, vocabulary).
+
     Args:
-        model: loaded by :func:`open_for_slots`.
+        model: loaded by :func:`open_for_slots`, or within :func:`attending_in_slots`.
     """
 
     def __init__(self, model: Any, num_sequences: int, length: int) -> None:
@@ -39,14 +43,14 @@ class SlotContext:
         self.model, self.used = model, [0] * num_sequences
         self.keys = [torch.zeros(shape, dtype=model.dtype) for _ in range(config.num_hidden_layers)]
         self.values = [torch.zeros(shape, dtype=model.dtype) for _ in range(config.num_hidden_layers)]
-        self._logits: Any = None
+        self.wanted = torch.empty(0)
         self._rows: dict[int, int] = {}
 
     def close(self) -> None:
         """Free the keys and values."""
         self.keys, self.values = [], []
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, feeds: Sequence[Feed]) -> None:
         """Run the model over ``feeds``; those of a sequence follow one another."""
         step = _Step.of(feeds, self.keys, self.values)
@@ -61,11 +65,11 @@ class SlotContext:
             use_cache=False,
             slots=step,
         )
-        self._logits = output.logits[0].float().numpy()
+        self.wanted = output.logits[0].float()
 
     def logits(self, index: int) -> "np.ndarray":
         """Logits after the token at ``index`` of the last batch: float32 (vocabulary,)."""
-        row: np.ndarray = self._logits[self._rows[index]]
+        row: np.ndarray = self.wanted[self._rows[index]].numpy()
         return row
 
     def copy(self, source: int, target: int) -> None:
@@ -185,12 +189,25 @@ def slot_attention(
     return slots.attend(module.layer_idx, query, key, value, scaling)[None], None
 
 
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, slot_attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda *_, **__: None)
+
+
+@contextmanager
+def attending_in_slots(model: Any) -> Iterator[None]:
+    """Let ``model`` be decoded in a :class:`SlotContext`; it attends as before afterwards."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+
+
 def open_for_slots(folder: Path, precision: SlotPrecision) -> Any:
     """The checkpoint's model in ``precision``, its attention :func:`slot_attention`."""
     from transformers import AutoModelForCausalLM
 
-    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, slot_attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda *_, **__: None)
     dtype = torch.bfloat16 if precision == "BF16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=ATTENTION).eval()
     if precision == "F32":

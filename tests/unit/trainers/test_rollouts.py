@@ -97,6 +97,23 @@ def test_a_nucleus_holds_the_fewest_tokens_that_reach_its_mass() -> None:
     assert abs(counts[1] / 5_000 - 2 / 3) < 0.03
 
 
+def test_draws_by_blocks_are_those_of_one_long_sum() -> None:
+    from kt_resources.trainers.rollouts import BLOCK, draw
+
+    torch.manual_seed(0)
+    logits = torch.randn(64, 4 * BLOCK + 37) * 3
+    found = [draw(logits, 1.0) for _ in range(20)]
+    torch.manual_seed(0)
+    torch.randn(64, 4 * BLOCK + 37)
+    sums = logits.softmax(-1).double().cumsum(-1)
+    for tokens in found:
+        places = torch.rand(64, 1, dtype=torch.double) * sums[:, -1:]
+        assert (tokens == torch.searchsorted(sums, places, right=True).squeeze(-1)).float().mean() > 0.98
+    alone = torch.full((500, 3 * BLOCK), -1e9)
+    alone[:, BLOCK + 7] = 0
+    assert (draw(alone, 1.0) == BLOCK + 7).all()  # never the padding or the end of a block
+
+
 def test_grpo_trains_on_these_rollouts(make_spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from kt_resources.compute.program import Progress
     from kt_resources.trainers import rollouts
