@@ -5,19 +5,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kt_resources.decoding.plain import SlotPrecision
 from kt_resources.errors import GenerationError
 from kt_resources.generators.batching import Scheduler, complete_all
 from kt_resources.generators.config import Sampling
 from kt_resources.generators.draw import Draws
 from kt_resources.generators.engine import Completion, OnProgress, Prompt, check_room, prompt_ids
-from kt_resources.generators.open_engine import SlotPrecision
 from kt_resources.generators.scoring import logits_of, logprobs_of
 from kt_resources.generators.tokenizers import FolderTokenizer
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kt_resources.generators.slots import SlotContext
+    from kt_resources.decoding.slots import SlotContext
 
 MOST_BYTES = 2 << 30
 """Most memory for keys and values; beyond it fewer completions run at once."""
@@ -31,7 +31,7 @@ class CheckpointEngine:
     """
 
     def __init__(self, folder: Path, precision: SlotPrecision, batch_size: int = 32) -> None:
-        from kt_resources.generators.slots import open_for_slots
+        from kt_resources.decoding.slots import open_for_slots
 
         self.folder, self.batch_size = folder, batch_size
         self.tokenizer = FolderTokenizer(folder)
@@ -71,7 +71,7 @@ class CheckpointEngine:
             return logprobs_of(context, token_ids)
 
     def _context(self, num_sequences: int, length: int) -> "SlotContext":
-        from kt_resources.generators.slots import SlotContext
+        from kt_resources.decoding.slots import SlotContext
 
         return SlotContext(self.model, num_sequences, length)
 

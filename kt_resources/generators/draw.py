@@ -3,7 +3,8 @@
 import hashlib
 from typing import TYPE_CHECKING
 
-from kt_resources.generators.batching import Context, Run
+from kt_resources.decoding.context import Context
+from kt_resources.generators.batching import Run
 from kt_resources.generators.config import Sampling
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kt_resources.decoding.context import MICRO_BATCH, Feed
 from kt_resources.errors import GenerationError
-from kt_resources.generators.batching import MICRO_BATCH, Feed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,19 +3,16 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from kt_resources.decoding.plain import SlotPrecision, attends_plainly
 from kt_resources.errors import GenerationError
 from kt_resources.generators.config import Engine
 from kt_resources.generators.engine import ScoringEngine
 
 if TYPE_CHECKING:
     from kt_resources.quantizers.export import Precision
-
-SlotPrecision = Literal["BF16", "F32"]
-"""Of a checkpoint that transformers answers with in continuous batches."""
 
 TINY, SMALL = 50_000_000, 1_000_000_000
 """Bytes of weights up to which a float32 export costs nothing, and up to which it is affordable."""
@@ -99,10 +96,6 @@ def can_export(folder: Path) -> bool:
     return architecture(folder) in ARCHITECTURES
 
 
-PLAIN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-"""Architectures whose attention is softmax(q k) v of all that came before, where they have no window."""
-
-
 def slot_precision(folder: Path) -> SlotPrecision | None:
     """In which transformers runs this checkpoint in continuous batches; None where it does not.
 
@@ -124,18 +117,6 @@ def slot_precision_of_size(num_bytes: int) -> SlotPrecision | None:
     if num_bytes >= TINY and cpu_gains_from_bf16():
         return "BF16"
     return None if num_bytes > SMALL else "F32"
-
-
-def attends_plainly(folder: Path) -> bool:
-    """Whether a checkpoint's attention is one that :mod:`kt_resources.generators.slots` computes."""
-    return is_plain(json.loads((folder / "config.json").read_text()))
-
-
-def is_plain(config: Mapping[str, Any]) -> bool:
-    """The same of a configuration as ``config.json`` has it."""
-    window = config.get("sliding_window") and config.get("use_sliding_window", True)
-    layers = set(config.get("layer_types") or ["full_attention"])
-    return (config.get("architectures") or [""])[0] in PLAIN and not window and layers == {"full_attention"}
 
 
 def architecture(folder: Path) -> str:

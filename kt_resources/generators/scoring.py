@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kt_resources.generators.batching import MICRO_BATCH, Context, Feed
+from kt_resources.decoding.context import MICRO_BATCH, Context, Feed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from kt_resources.generators.batching import MICRO_BATCH, Feed
-from kt_resources.generators.open_engine import is_plain
-from kt_resources.generators.slots import SlotContext, attending_in_slots
+from kt_resources.decoding.context import MICRO_BATCH, Feed
+from kt_resources.decoding.plain import is_plain
+from kt_resources.decoding.slots import SlotContext, attending_in_slots
 from kt_resources.trainers.lora_product import is_plain_lora
 
 BLOCK = 256

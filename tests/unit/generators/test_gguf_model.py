@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kt_resources.decoding.context import Feed
 from kt_resources.generators import gguf_model
-from kt_resources.generators.batching import Feed
 from kt_resources.generators.gguf_model import GgufContext, GgufModel
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.quantizers.export import export_gguf

@@ -16,8 +16,8 @@ import torch
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from kt_resources.generators.batching import Feed
-from kt_resources.generators.open_engine import SlotPrecision
+from kt_resources.decoding.context import Feed
+from kt_resources.decoding.plain import SlotPrecision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ ATTENTION = "kt_slots"
 
 
 class SlotContext:
-    """Room for ``num_sequences`` sequences of ``length`` tokens each (see :class:`~.batching.Context`).
+    """Room for ``num_sequences`` sequences of ``length`` tokens each (see :class:`~.context.Context`).
 
     Attributes:
         wanted: the last batch's logits where they were wanted, float32 (tokens, vocabulary).

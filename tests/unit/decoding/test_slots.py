@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from kt_resources.generators.batching import Feed
-from kt_resources.generators.slots import SlotContext, open_for_slots
+from kt_resources.decoding.context import Feed
+from kt_resources.decoding.slots import SlotContext, open_for_slots
 
 SIZES: dict[str, Any] = {
     "vocab_size": 120,
