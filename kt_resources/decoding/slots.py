@@ -59,13 +59,13 @@ class SlotContext:
         wanted = [index for index, feed in enumerate(feeds) if feed.wants_logits]
         self._rows = {index: row for row, index in enumerate(wanted)}
         output = self.model(
-            input_ids=torch.tensor([[feed.token for feed in feeds]]),
-            position_ids=step.positions[None],
-            logits_to_keep=torch.tensor(wanted or [0]),
+            input_ids=_padded([feed.token for feed in feeds])[None],
+            position_ids=_padded([feed.position for feed in feeds])[None],
+            logits_to_keep=_padded(wanted or [0]),
             use_cache=False,
             slots=step,
         )
-        self.wanted = output.logits[0].float()
+        self.wanted = output.logits[0, : len(wanted)].float()
 
     def logits(self, index: int) -> "np.ndarray":
         """Logits after the token at ``index`` of the last batch: float32 (vocabulary,)."""
@@ -82,6 +82,12 @@ class SlotContext:
         """Drop a sequence's tokens from ``position`` on; how many are left."""
         self.used[sequence] = position
         return position
+
+
+def _padded(numbers: list[int]) -> torch.Tensor:
+    """``numbers``, and zeros up to a multiple of 16 where they are many: oneDNN compiles a product for each length."""
+    more = -len(numbers) % 16 if len(numbers) > 16 else 0
+    return torch.tensor([*numbers, *[0] * more])
 
 
 @dataclass(frozen=True)
@@ -135,13 +141,14 @@ class _Step:
         """Put keys and values in their slots; (tokens, heads, size) of what the queries see there.
 
         Args:
-            query: (tokens, heads, size).
+            query: (tokens, heads, size), padding behind them.
             key, value: (tokens, key heads, size).
         """
-        keys, values = self.keys[layer], self.values[layer]
-        keys[self.sequences, :, self.positions] = key
-        values[self.sequences, :, self.positions] = value
+        keys, values, count = self.keys[layer], self.values[layer], len(self.sequences)
+        keys[self.sequences, :, self.positions] = key[:count]
+        values[self.sequences, :, self.positions] = value[:count]
         out = torch.empty_like(query)
+        out[count:] = 0
         if len(self.singles):
             out[self.singles] = self._singles(query[self.singles], keys, values, scale)
         for start, end, slot, before in self.runs:

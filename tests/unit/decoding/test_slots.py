@@ -81,6 +81,18 @@ def test_whole_prompts_parts_and_single_tokens_beside_one_another(folder: Path) 
         np.testing.assert_allclose(np.stack(rows), whole, atol=2e-4 * np.abs(whole).max())
 
 
+def test_many_tokens_are_padded_and_padding_leaves_no_trace(folder: Path) -> None:
+    context = SlotContext(open_for_slots(folder, "F32"), 30, 8)
+    ids = dict(enumerate(sequences(*[6] * 30)))
+    seen: dict[int, list[np.ndarray]] = {}
+    for place in range(6):
+        read(context, {s: ids[s][place : place + 1] for s in range(19 if place else 30)}, seen)
+    assert context.wanted.shape[0] == 19
+    for sequence, rows in seen.items():
+        whole = expected(folder, ids[sequence][: len(rows)])
+        np.testing.assert_allclose(np.stack(rows), whole, atol=2e-4 * np.abs(whole).max())
+
+
 def test_a_copy_goes_on_by_itself_and_what_is_forgotten_is_gone(folder: Path) -> None:
     context = SlotContext(open_for_slots(folder, "F32"), 4, 40)
     beginning, one, other = sequences(9, 6, 6)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kt_resources.generators import batching
 from kt_resources.decoding.context import Feed
+from kt_resources.generators import batching
 from kt_resources.generators.batching import Run, Scheduler, common_length, run_all
 
 END = 99
