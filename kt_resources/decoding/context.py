@@ -1,11 +1,13 @@
 """What a model with room for some sequences does: it decodes, step by step, whatever it is fed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+
+Item = TypeVar("Item")
 
 MICRO_BATCH = 512
 """Most tokens that are computed at once."""
@@ -43,3 +45,17 @@ class Context(Protocol):
     def close(self) -> None:
         """Free its memory; calling it again does nothing."""
         ...
+
+
+def in_micro_batches(items: Iterable[Item], num_tokens: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Items in their order, so many at once as have ``MICRO_BATCH`` tokens; one that has more stands alone."""
+    part: list[Item] = []
+    room = MICRO_BATCH
+    for item in items:
+        if part and num_tokens(item) > room:
+            yield part
+            part, room = [], MICRO_BATCH
+        part.append(item)
+        room -= num_tokens(item)
+    if part:
+        yield part

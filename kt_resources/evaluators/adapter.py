@@ -46,7 +46,7 @@ class EngineLM(LM):
         batch_size: how many prompts the engine answers together.
     """
 
-    batches_kept = 2
+    batches_kept = 4
 
     def __init__(self, engine: ScoringEngine, tokenizer: Any, cache: AnswerCache, batch_size: int) -> None:
         super().__init__()
@@ -116,22 +116,23 @@ class EngineLM(LM):
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation after its context, and whether it is what greedy decoding would say.
 
-        Choices of one token after the same context, one request after the other, are read from the same logits.
+        What several read, as choices of one token after one context do, is read once.
         """
-        results = []
-        read: list[int] = []
-        for done, request in enumerate(requests, start=1):
+        results: dict[int, tuple[float, bool]] = {}
+        waiting: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
+        for index, request in enumerate(requests):
             context, continuation = request.args
             head = self.encode(context) or [self._prefix()]
             tokens = self.encode(context + continuation) if context else [*head, *self.encode(continuation)]
-            targets = tokens[len(head) :]
-            if tokens[:-1] != read:
-                read, all_logits = tokens[:-1], self.engine.logits(tokens[:-1])
-            logits = all_logits[len(head) - 1 :]
-            is_greedy = logits.argmax(axis=1).tolist() == targets
-            results.append((float(log_softmax_at(logits, targets).sum()), is_greedy))
-            self.on_progress(done, len(requests))
-        return results
+            waiting.setdefault(tuple(tokens[:-1]), []).append((index, tokens[len(head) :]))
+        asked = [(read, len(read) - max(len(targets) for _, targets in some)) for read, some in waiting.items()]
+        for some, rows in zip(waiting.values(), self.engine.logits_each(asked), strict=True):
+            for index, targets in some:
+                logits = rows[len(rows) - len(targets) :]
+                is_greedy = logits.argmax(axis=1).tolist() == targets
+                results[index] = float(log_softmax_at(logits, targets).sum()), is_greedy
+            self.on_progress(len(results), len(requests))
+        return [results[index] for index in range(len(requests))]
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood of each whole text, every token once, in windows of :data:`WINDOW` tokens."""

@@ -1,6 +1,6 @@
 """The engine of checkpoints on a CPU: transformers' layers in continuous batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from kt_resources.generators.batching import Scheduler, complete_all
 from kt_resources.generators.config import Sampling
 from kt_resources.generators.draw import Draws
 from kt_resources.generators.engine import Completion, OnProgress, Prompt, check_room, prompt_ids
-from kt_resources.generators.scoring import logits_of, logprobs_of
+from kt_resources.generators.scoring import logits_each, logits_of, logprobs_of
 from kt_resources.generators.tokenizers import FolderTokenizer
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ class CheckpointEngine:
     def logits(self, token_ids: Sequence[int]) -> "np.ndarray":
         with closing(self._context(1, len(token_ids))) as context:
             return logits_of(context, token_ids)
+
+    def logits_each(self, asked: Sequence[tuple[Sequence[int], int]]) -> Iterator["np.ndarray"]:
+        return logits_each(self._context, asked)
 
     def token_logprobs(self, token_ids: Sequence[int]) -> "np.ndarray":
         with closing(self._context(1, len(token_ids))) as context:

@@ -1,6 +1,6 @@
 """What every engine of text generation can do, in plain types."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -71,6 +71,10 @@ class ScoringEngine(TextEngine, Protocol):
 
     def logits(self, token_ids: Sequence[int]) -> "np.ndarray":
         """Logits after each token; float32 (tokens, vocabulary)."""
+        ...
+
+    def logits_each(self, asked: Sequence[tuple[Sequence[int], int]]) -> Iterator["np.ndarray"]:
+        """Of each of some token ids the logits after those from a place on; float32 (tokens, vocabulary)."""
         ...
 
     def token_logprobs(self, token_ids: Sequence[int]) -> "np.ndarray":

@@ -1,15 +1,42 @@
-"""Logits and log-probabilities of given tokens, from a context of one sequence."""
+"""Logits and log-probabilities of given tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from kt_resources.decoding.context import MICRO_BATCH, Context, Feed
+from kt_resources.decoding.context import MICRO_BATCH, Context, Feed, in_micro_batches
 
 if TYPE_CHECKING:
     import numpy as np
 
 CHUNK = MICRO_BATCH // 4
 """Tokens whose logits are held at once."""
+
+
+def logits_each(
+    open_context: Callable[[int, int], Context], asked: Sequence[tuple[Sequence[int], int]]
+) -> Iterator["np.ndarray"]:
+    """Of each sequence the logits after its tokens from a place on, float32 (tokens, vocabulary); short ones together.
+
+    Args:
+        open_context: with room for so many sequences of so many tokens.
+        asked: token ids, and the place of the first whose logits are wanted.
+    """
+    import numpy as np
+
+    for part in in_micro_batches(asked, lambda one: len(one[0])):
+        with closing(open_context(len(part), max(len(ids) for ids, _ in part))) as context:
+            if len(part) == 1:
+                yield logits_of(context, part[0][0])[part[0][1] :]
+                continue
+            rows = enumerate(part)
+            context.decode(
+                [Feed(int(token), at, row, at >= start) for row, (ids, start) in rows for at, token in enumerate(ids)]
+            )
+            first = 0
+            for ids, start in part:
+                yield np.stack([context.logits(first + at) for at in range(start, len(ids))])
+                first += len(ids)
 
 
 def logits_of(context: Context, token_ids: Sequence[int]) -> "np.ndarray":

@@ -1,6 +1,6 @@
 """The transformers engine: batched ``generate`` on whatever device there is, of any model, with any adapter."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,9 @@ class TransformersEngine:
 
         with torch.inference_mode():
             return self.model(torch.tensor([list(token_ids)], device=self.device)).logits[0].float().cpu().numpy()
+
+    def logits_each(self, asked: Sequence[tuple[Sequence[int], int]]) -> Iterator["np.ndarray"]:
+        return (self.logits(ids)[start:] for ids, start in asked)
 
     def token_logprobs(self, token_ids: Sequence[int]) -> "np.ndarray":
         return log_softmax_at(self.logits(token_ids)[:-1], token_ids[1:])

@@ -10,14 +10,14 @@ Loaded only inside the training program; it imports torch at the top.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from kt_resources.decoding.context import MICRO_BATCH, Feed
+from kt_resources.decoding.context import Feed, in_micro_batches
 from kt_resources.decoding.plain import is_plain
 from kt_resources.decoding.slots import SlotContext, attending_in_slots
 from kt_resources.trainers.lora_product import is_plain_lora
@@ -145,7 +145,7 @@ def read(context: SlotContext, prompts: Sequence[Sequence[int]]) -> torch.Tensor
     for row, prompt in enumerate(prompts):
         firsts.setdefault(tuple(prompt), row)
     after: dict[int, torch.Tensor] = {}
-    for part in _parts(firsts):
+    for part in in_micro_batches(firsts.items(), lambda item: len(item[0])):
         feeds = [Feed(token, place, row, place + 1 == len(ids)) for ids, row in part for place, token in enumerate(ids)]
         context.decode(feeds)
         after |= {row: context.wanted[index] for index, (_, row) in enumerate(part)}
@@ -153,17 +153,6 @@ def read(context: SlotContext, prompts: Sequence[Sequence[int]]) -> torch.Tensor
         if (first := firsts[tuple(prompt)]) != row:
             context.copy(first, row)
     return torch.stack([after[firsts[tuple(prompt)]] for prompt in prompts])
-
-
-def _parts(firsts: Mapping[tuple[int, ...], int]) -> Iterator[list[tuple[tuple[int, ...], int]]]:
-    """Prompts with their rows, so many at once that they have about ``MICRO_BATCH`` tokens."""
-    part: list[tuple[tuple[int, ...], int]] = []
-    for ids, row in firsts.items():
-        if part and sum(len(other) for other, _ in part) + len(ids) > MICRO_BATCH:
-            yield part
-            part = []
-        part.append((ids, row))
-    yield part
 
 
 def draw(logits: torch.Tensor, temperature: float, top_p: float = 1.0) -> torch.Tensor:

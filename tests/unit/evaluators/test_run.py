@@ -359,7 +359,8 @@ class Letters:
         return {"input_ids": [ord(letter) for letter in text]}
 
 
-def test_a_killed_evaluation_asks_only_what_was_not_answered(tmp_path):
+def test_a_killed_evaluation_asks_only_what_was_not_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr(EngineLM, "batches_kept", 2)
     requests = [Request(f"question {index}") for index in range(10)]
     # Kept after every two batches of two: the engine dies when it is asked for items 5 to 8.
     dying = Counting(lasts=1)
@@ -411,15 +412,16 @@ def test_loglikelihood_is_the_sum_over_the_continuation(tiny_model_dir, tmp_path
 class Bigrams:
     """Says ``b`` after ``a`` and, a little less likely, ``c``; counts how often it is asked for logits."""
 
-    asked = 0
+    asked: tuple[int, ...] = ()
 
-    def logits(self, token_ids):
+    def logits_each(self, asked):
         import numpy as np
 
-        self.asked += 1
-        logits = np.zeros((len(token_ids), 256), dtype=np.float32)
-        logits[:, ord("b")], logits[:, ord("c")] = 2.0, 1.0
-        return logits
+        for ids, start in asked:
+            self.asked += (start,)
+            logits = np.zeros((len(ids) - start, 256), dtype=np.float32)
+            logits[:, ord("b")], logits[:, ord("c")] = 2.0, 1.0
+            yield logits
 
 
 def test_choices_of_one_token_are_read_from_the_same_logits(tmp_path):
@@ -429,7 +431,7 @@ def test_choices_of_one_token_are_read_from_the_same_logits(tmp_path):
     (b, greedy), (c, _), (d, _), (bb, _) = lm.loglikelihood(choices)
     assert (b - c, c - d, greedy) == (pytest.approx(1.0), pytest.approx(1.0), True)
     assert bb == pytest.approx(2 * b)
-    assert engine.asked == 2  # after "aaa" once for three choices, and after "aaab"
+    assert engine.asked == (2, 2)  # after "aaa" once for three choices, and after "aaab", from the third token on
 
 
 def test_the_fake_writes_what_the_real_one_writes(tmp_path, done):

@@ -71,6 +71,19 @@ def test_scores_are_the_checkpoints(llama: ScoringEngine, slots: ScoringEngine, 
         np.testing.assert_allclose(engine.token_logprobs(ids), by_hand, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["llama", "slots", "torch_engine"])
+def test_many_short_texts_are_scored_as_one_by_one(name: str, request: pytest.FixtureRequest) -> None:
+    engine: ScoringEngine = request.getfixturevalue(name)
+    texts = [
+        list(range(place, place + length)) for place, length in ((5, 7), (90, 1), (40, 600), (9, 300), (7, 212), (3, 1))
+    ]
+    starts = [2, 0, 597, 299, 0, 0]
+    found = list(engine.logits_each(list(zip(texts, starts, strict=True))))
+    assert [len(rows) for rows in found] == [5, 1, 3, 1, 212, 1]
+    for ids, start, rows in zip(texts, starts, found, strict=True):
+        np.testing.assert_allclose(rows, engine.logits(ids)[start:], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("megabytes", "instructions", "gains", "precision"),
     [
