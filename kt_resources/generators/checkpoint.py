@@ -1,6 +1,6 @@
 """The engine of checkpoints on a CPU: transformers' layers in continuous batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,17 @@ from kt_resources.generators.batching import Scheduler, complete_all
 from kt_resources.generators.config import Sampling
 from kt_resources.generators.draw import Draws
 from kt_resources.generators.engine import Completion, OnProgress, Prompt, check_room, prompt_ids
-from kt_resources.generators.scoring import logits_each, logits_of, logprobs_of
+from kt_resources.generators.scoring import ScoresInContexts
 from kt_resources.generators.tokenizers import FolderTokenizer
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from kt_resources.decoding.slots import SlotContext
 
 MOST_BYTES = 2 << 30
 """Most memory for keys and values; beyond it fewer completions run at once."""
 
 
-class CheckpointEngine:
+class CheckpointEngine(ScoresInContexts):
     """Generates from a checkpoint folder that :func:`~.open_engine.slot_precision` has a precision for.
 
     Attributes:
@@ -57,23 +55,12 @@ class CheckpointEngine:
             check_room(one, sampling, self.model.config.max_position_embeddings, str(self.folder))
         length = max(map(len, ids)) + sampling.max_new_tokens
         num_slots = min(self.batch_size, len(ids) * n, max(1, MOST_BYTES // (length * self._bytes_a_token) - 1))
-        with closing(self._context(num_slots + 1, length)) as context:
+        with closing(self._exact_context(num_slots + 1, length)) as context:
             scheduler = Scheduler(context, ids, n, num_slots)
             draws = Draws(context, sampling, first_index)
             return complete_all(scheduler, draws, self.tokenizer, sampling, on_progress)
 
-    def logits(self, token_ids: Sequence[int]) -> "np.ndarray":
-        with closing(self._context(1, len(token_ids))) as context:
-            return logits_of(context, token_ids)
-
-    def logits_each(self, asked: Sequence[tuple[Sequence[int], int]]) -> Iterator["np.ndarray"]:
-        return logits_each(self._context, asked)
-
-    def token_logprobs(self, token_ids: Sequence[int]) -> "np.ndarray":
-        with closing(self._context(1, len(token_ids))) as context:
-            return logprobs_of(context, token_ids)
-
-    def _context(self, num_sequences: int, length: int) -> "SlotContext":
+    def _exact_context(self, num_sequences: int, length: int) -> "SlotContext":
         from kt_resources.decoding.slots import SlotContext
 
         return SlotContext(self.model, num_sequences, length)
@@ -81,5 +68,5 @@ class CheckpointEngine:
     @property
     def _bytes_a_token(self) -> int:
         """Of its keys and values."""
-        with closing(self._context(1, 1)) as one:
+        with closing(self._exact_context(1, 1)) as one:
             return sum(layer.numel() * layer.element_size() for layer in (*one.keys, *one.values))

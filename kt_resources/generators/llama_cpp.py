@@ -1,9 +1,8 @@
 """The llama.cpp engine: many completions at once in one context, refilled as they finish."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kt_resources.generators.batching import Run, Scheduler, complete_all
 from kt_resources.generators.config import Sampling
@@ -18,14 +17,11 @@ from kt_resources.generators.engine import (
 )
 from kt_resources.generators.gguf_model import MOST_SEQUENCES, GgufContext, GgufModel
 from kt_resources.generators.samplers import free_chain, sample, sampler_chain
-from kt_resources.generators.scoring import logits_each, logits_of, logprobs_of
+from kt_resources.generators.scoring import ScoresInContexts
 from kt_resources.generators.tokenizers import FolderTokenizer, GgufTokenizer
 
-if TYPE_CHECKING:
-    import numpy as np
 
-
-class LlamaCppEngine:
+class LlamaCppEngine(ScoresInContexts):
     """Generates with llama.cpp from a GGUF file.
 
     Attributes:
@@ -67,18 +63,7 @@ class LlamaCppEngine:
                 chains.close()
             context.close()
 
-    def logits(self, token_ids: Sequence[int]) -> "np.ndarray":
-        with closing(self._exact(1, len(token_ids))) as context:
-            return logits_of(context, token_ids)
-
-    def logits_each(self, asked: Sequence[tuple[Sequence[int], int]]) -> Iterator["np.ndarray"]:
-        return logits_each(self._exact, asked)
-
-    def token_logprobs(self, token_ids: Sequence[int]) -> "np.ndarray":
-        with closing(self._exact(1, len(token_ids))) as context:
-            return logprobs_of(context, token_ids)
-
-    def _exact(self, num_sequences: int, length: int) -> GgufContext:
+    def _exact_context(self, num_sequences: int, length: int) -> GgufContext:
         return GgufContext(self.model, num_sequences, length, exact=True)
 
     @property

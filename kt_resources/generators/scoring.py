@@ -1,5 +1,6 @@
 """Logits and log-probabilities of given tokens."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -11,6 +12,25 @@ if TYPE_CHECKING:
 
 CHUNK = MICRO_BATCH // 4
 """Tokens whose logits are held at once."""
+
+
+class ScoresInContexts(ABC):
+    """The scores of an engine that opens contexts."""
+
+    @abstractmethod
+    def _exact_context(self, num_sequences: int, length: int) -> Context:
+        """A context with room for so many sequences of so many tokens, as exact as the engine has it."""
+
+    def logits(self, token_ids: Sequence[int]) -> "np.ndarray":
+        with closing(self._exact_context(1, len(token_ids))) as context:
+            return logits_of(context, token_ids)
+
+    def logits_each(self, asked: Sequence[tuple[Sequence[int], int]]) -> Iterator["np.ndarray"]:
+        return logits_each(self._exact_context, asked)
+
+    def token_logprobs(self, token_ids: Sequence[int]) -> "np.ndarray":
+        with closing(self._exact_context(1, len(token_ids))) as context:
+            return logprobs_of(context, token_ids)
 
 
 def logits_each(
