@@ -19,7 +19,7 @@ from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.store import Store
 from kt_resources.store.tables import read_rows
 
-VERSION = "2"
+VERSION = "3"
 CURATED = "curated"
 NO_MODELS = ("evaluation", CURATED)
 """The roles of parents that hold no model."""

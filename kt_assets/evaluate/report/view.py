@@ -27,6 +27,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "funnel": funnel(data.curation),
         "samples": sample_cards(data),
         "check_counts": check_counts(data.checks),
+        "verdict_counts": check_counts([*data.checks, *data.gates]),
         "checks": by_asset(sorted(data.checks, key=lambda check: (check["passed"], check["severity"] != "error"))),
         "lineage": lineage_rows(data.artifacts),
         "costs": costs(data),
@@ -123,7 +124,7 @@ def choose(
 
 
 def check_counts(checks: Sequence[Row]) -> dict[str, int]:
-    """How many checks passed, failed, or failed as a warning."""
+    """How many checks (or gates) passed, failed, or failed as a warning."""
     failed = [check for check in checks if not check["passed"]]
     errors = sum(check["severity"] == "error" for check in failed)
     return {"passed": len(checks) - len(failed), "failed": errors, "warned": len(failed) - errors}
