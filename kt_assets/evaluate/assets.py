@@ -9,6 +9,7 @@ from kt_assets.evaluate.collect import report_data
 from kt_assets.evaluate.examples import choose_examples
 from kt_assets.evaluate.report import render_report
 from kt_assets.stage import Made, Stage, Work
+from kt_resources.compute.program import write_json
 from kt_resources.evaluators.config import Evaluation
 from kt_resources.evaluators.known import KEPT
 from kt_resources.evaluators.protocol import Evaluator
@@ -69,7 +70,8 @@ def evaluate_models(work: Work, evaluator: Evaluator, store: Store) -> Made:
     results = read_results(work.out)
     page = render_report(report_data(work.stage, store, work.out))
     (work.out / "run" / "report.html").write_text(page, encoding="utf-8")
-    facts = json.loads((work.out / "facts.json").read_text())
+    facts = json.loads((work.out / "facts.json").read_text()) | {"page_version": VERSION}
+    write_json(work.out / "facts.json", facts)  # so that the same results with another page are another artifact
     return Made.of_program(result, facts, {"models": models_table(results["models"])})
 
 

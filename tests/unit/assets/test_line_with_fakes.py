@@ -289,6 +289,19 @@ def test_the_report_shows_what_each_model_answered(made: tuple[Store, dg.Execute
     assert "merged_model" in page and "chain_sum" in page
 
 
+def test_a_page_of_a_newer_version_takes_the_place_of_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asset = Store(tmp_path), "tiny/evaluation_report"
+    run(tiny_line(), store)
+    old = store.current(asset)
+    monkeypatch.setattr("kt_assets.evaluate.assets.VERSION", "newer")
+    monkeypatch.setattr("kt_assets.evaluate.assets.render_report", lambda _: "a newer page")
+    run(tiny_line(), store)
+    new = store.current(asset)
+    assert old is not None and new is not None
+    assert new.path("run/report.html").read_text() == "a newer page" != old.path("run/report.html").read_text()
+    assert old.path("results.json").read_bytes() == new.path("results.json").read_bytes()
+
+
 def test_a_report_is_told_what_the_last_one_asked_unless_all_is_made_anew(
     made: tuple[Store, dg.ExecuteInProcessResult],
 ) -> None:
