@@ -11,6 +11,7 @@ import pytest
 
 from kt_assets.definitions import load_lines
 from kt_assets.evaluate.assets import known_evaluations
+from kt_assets.evaluate.collect import report_data
 from kt_assets.launchpad import Options
 from kt_assets.line import Line
 from kt_assets.stage import Work
@@ -289,17 +290,24 @@ def test_the_report_shows_what_each_model_answered(made: tuple[Store, dg.Execute
     assert "merged_model" in page and "chain_sum" in page
 
 
-def test_a_page_of_a_newer_version_takes_the_place_of_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, asset = Store(tmp_path), "tiny/evaluation_report"
+def test_a_page_of_a_newer_version_takes_the_place_of_the_last_and_tells_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, asset, told = Store(tmp_path), "tiny/evaluation_report", []
     run(tiny_line(), store)
     old = store.current(asset)
     monkeypatch.setattr("kt_assets.evaluate.assets.VERSION", "newer")
-    monkeypatch.setattr("kt_assets.evaluate.assets.render_report", lambda _: "a newer page")
-    run(tiny_line(), store)
+    monkeypatch.setattr("kt_assets.evaluate.assets.render_report", lambda data: told.append(data) or "a newer page")
+    line = tiny_line()
+    run(line, store)
     new = store.current(asset)
     assert old is not None and new is not None
     assert new.path("run/report.html").read_text() == "a newer page" != old.path("run/report.html").read_text()
     assert old.path("results.json").read_bytes() == new.path("results.json").read_bytes()
+    rows = [*told[0].checks, *told[0].timings, *told[0].artifacts]
+    assert rows and "evaluation_report" not in {row["asset"] for row in rows}
+    shown = report_data(line.stages["evaluation_report"], store, new.folder)
+    assert "evaluation_report" in {row["asset"] for row in shown.timings}
 
 
 def test_a_report_is_told_what_the_last_one_asked_unless_all_is_made_anew(

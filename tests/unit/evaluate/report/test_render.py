@@ -144,9 +144,9 @@ def test_a_gate_that_warns_is_counted_beside_the_checks():
     passed = {"asset": "sft_model", "name": "stops", "passed": True, "severity": "error"}
     gate = {"name": "general_text_kept", "passed": False, "severity": "warn", "observed": "1.29, asked ≤ 1.2"}
     text = render_report(made_up_report(checks=[passed], gates=[gate]))
-    assert "<dd>1 of 2</dd>" in text and "1 warned</span>" in text
+    assert "<dd>1/2</dd>" in text and "1 warned</span>" in text
     fine = render_report(made_up_report(checks=[passed], gates=[{**gate, "passed": True}]))
-    assert "<dd>2 of 2</dd>" in fine and "none failed" in fine
+    assert "<dd>2/2</dd>" in fine and "all passed" in fine
 
 
 def test_the_json_has_the_promised_shape():
