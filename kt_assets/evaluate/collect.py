@@ -35,9 +35,9 @@ def report_data(stage: Stage, store: Store, folder: Path) -> ReportData:
         folder: where ``results.json`` and ``samples.parquet`` lie: the artifact, or the one being made.
     """
     results = json.loads((folder / "results.json").read_text())
-    made = [(here, artifact) for here in stages_behind(stage) if (artifact := store.current(here.asset))]
-    if made and made[-1][0] is stage and made[-1][1].folder != folder:
-        made.pop()  # the last report's own version, checks and seconds are not those of the one being made
+    current = [(here, store.current(here.asset)) for here in stages_behind(stage)]
+    # the last report's version, checks and seconds are not those of the one being made
+    made = [(here, one) for here, one in current if one and (here is not stage or one.folder == folder)]
     return ReportData(
         line=stage.line,
         models=results["models"],
