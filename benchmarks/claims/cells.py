@@ -17,6 +17,9 @@ LEARNING_RATES: Mapping[str, float] = MappingProxyType({"full": 1e-4, "galore": 
 
 ADAPTER_RATE = 1e-3
 
+DPO_RATE = 1e-5
+"""The objective's vetted default: at 1e-4 the one seed tried unlearned what SFT had taught (11 % right, 33 before)."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -50,7 +53,7 @@ CELLS: tuple[Cell, ...] = (
     _by_update("lora"),
     Cell("dare_90_lora", start="lora", drop=0.9),
     Cell("dare_99_lora", start="lora", drop=0.99),
-    Cell("sft_dpo", objective={"type": "dpo"}, rows="preference_pairs", learning_rate=1e-4, start="lora"),
+    Cell("sft_dpo", objective={"type": "dpo"}, rows="preference_pairs", learning_rate=DPO_RATE, start="lora"),
     Cell("orpo", objective={"type": "orpo"}, rows="preference_pairs"),
     Cell("neftune", objective={"type": "sft", "neftune_noise_alpha": 5.0}),
     *map(_by_update, ("qlora", "dora", "pissa", "vera", "galore", "spectrum")),

@@ -80,11 +80,14 @@ def run_cell(cell: Cell, seed: int, work: Path, base: Path, steps: int = STEPS) 
 
 
 def _model_of(name: str, seed: int, work: Path, base: Path, steps: int) -> Path:
-    """The model of the cell ``name``; trained again where its figures came from elsewhere and its model did not."""
-    file = result_file(work, name, seed)
-    model = file.parent / str(seed) / "out" / "model"
+    """The model of the cell ``name``; trained again where its figures came from elsewhere and its model did not.
+
+    What was made of the model that is trained again goes with its figures: it would be compared with another one.
+    """
+    model = result_file(work, name, seed).parent / str(seed) / "out" / "model"
     if not model.is_dir():
-        file.unlink(missing_ok=True)
+        for stale in (name, *(cell.name for cell in CELLS if cell.start == name)):
+            result_file(work, stale, seed).unlink(missing_ok=True)
     run_cell(next(one for one in CELLS if one.name == name), seed, work, base, steps)
     return model
 

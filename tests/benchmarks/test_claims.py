@@ -113,3 +113,21 @@ def test_of_an_adapter_it_counts_what_was_trained(tiny_model_dir: Path, tmp_path
     save_file(trained, tmp_path / "kept" / "adapter_model.safetensors")
     total = sum(read_tensor(file, name).numel() for name, file in tensors(tiny_model_dir).items())
     assert trainable_share(tiny_model_dir, tmp_path, tmp_path / "kept") == 16 / total
+
+
+def test_a_model_trained_again_takes_what_was_made_of_it_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.claims import run
+
+    trained: list[str] = []
+    monkeypatch.setattr(run, "run_cell", lambda cell, *_: trained.append(cell.name))
+    for name in ("lora", "dare_90_lora", "dare_90_full", "orpo"):
+        file = run.result_file(tmp_path, name, 1)
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    run._model_of("lora", 1, tmp_path, tmp_path, 100)
+    assert trained == ["lora"]
+    assert {file.parent.name for file in tmp_path.rglob("1.json")} == {"dare_90_full", "orpo"}
+    (run.result_file(tmp_path, "lora", 1).parent / "1" / "out" / "model").mkdir(parents=True)
+    run.result_file(tmp_path, "dare_90_lora", 1).write_text("{}")
+    run._model_of("lora", 1, tmp_path, tmp_path, 100)
+    assert run.result_file(tmp_path, "dare_90_lora", 1).is_file()
