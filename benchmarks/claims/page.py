@@ -23,8 +23,8 @@ Made by `make claims`, which goes on where it stopped. **{done} of {all} cells h
 
 Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
 {batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
-set once and not tuned: {rate:g}, except {rates}. DPO's is the objective's own default, since at 1e-04 the one seed
-tried unlearned what SFT had taught (11% right, 33% before).
+set once and not tuned: {rate:g}, except {rates}.
+DPO's is the objective's own default: at 0.0001, tried first, one seed unlearned what SFT had taught (11% right, 33% before).
 They train in float32, which every CPU computes (bfloat16 only some do){threads}. Memory is the training process's peak
 while it trains, libraries included; seconds are the processor's, of training alone, so that cells may run beside each
 other. A checkpoint is written at the end alone.{mixed}
@@ -52,7 +52,7 @@ def page(found: Sequence[BySeed]) -> str:
     done = sum(len(cells) for cells in found)
     steps = {result["steps"] for cells in found for result in cells.values()}
     short = "" if steps <= {STEPS} else f" Some ran fewer steps than {STEPS}: {sorted(steps)}."
-    rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + f", DPO {DPO_RATE:g}"
+    rates = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()) + f", DPO {DPO_RATE:.5f}"
     threads = sorted({result["threads"] for cells in found for result in cells.values() if "threads" in result})
     mixed = [str(seed) for seed, cells in zip(SEEDS, found, strict=True) if len(_hosts(cells)) > 1]
     head = HEAD.format(
