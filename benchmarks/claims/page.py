@@ -24,7 +24,7 @@ Made by `make claims`, which goes on where it stopped. **{done} of {all} cells h
 Each cell trains the embedded 135M model on the same {rows} worked sums and greatest common divisors, {steps} steps of
 {batch} rows, through the training program, and answers {items} held-out questions, greedy, exact. Learning rates were
 set once and not tuned: {rate:g}, except {rates}.
-DPO's is the objective's own default: at 0.0001, tried first, one seed unlearned what SFT had taught (11% right, 33% before).
+DPO's is the objective's own default: at 0.0001, tried first, one seed unlearned what it knew (11% right, 33% before).
 They train in float32, which every CPU computes (bfloat16 only some do){threads}. Memory is the training process's peak
 while it trains, libraries included; seconds are the processor's, of training alone, so that cells may run beside each
 other. A checkpoint is written at the end alone.{mixed}
