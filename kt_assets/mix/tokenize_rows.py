@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kt_resources.errors import DataError
 from kt_resources.store.schemas import Row
+from kt_resources.trainers.data import holds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,7 +32,8 @@ def tokenize_rows(
     """Each example as ``input_ids`` and ``loss_mask`` under the tokenizer's chat template.
 
     Left out, never cut: rows of more than ``max_seq_len`` tokens, rows without a completion or with one that is
-    labelled as wrong, and rows whose text holds one of the tokenizer's special tokens (they would end or open a turn).
+    labelled as wrong, rows whose text holds one of the tokenizer's special tokens (they would end or open a turn), and
+    rows of whose answer the template writes a part alone (some leave reasoning traces out).
 
     Raises:
         DataError: the template does not write the prompt as it stands when the model is asked.
@@ -50,6 +52,8 @@ def tokenize_rows(
         else:
             new = tokenize_row(row, tokenizer)
             reason = "too_many_tokens" if new["num_tokens"] > max_seq_len else None
+            if not holds(rendered(row, tokenizer)[1], row["completion"]):
+                reason = "cut_by_template"
         if reason is None and new is not None:
             kept.append(new)
         else:

@@ -7,6 +7,9 @@ from typing import Any
 
 from kt_resources.trainers.spec import TrainSpec
 
+LOGGED_STEPS = 200
+"""About so many points a curve has at most; a shorter run has every step."""
+
 
 def common_arguments(spec: TrainSpec, num_rows: int) -> dict[str, Any]:
     """Arguments for any TRL trainer of ``spec``.
@@ -28,7 +31,7 @@ def common_arguments(spec: TrainSpec, num_rows: int) -> dict[str, Any]:
         "weight_decay": optimization.weight_decay,
         "max_grad_norm": optimization.max_grad_norm,
         "gradient_checkpointing": optimization.gradient_checkpointing,
-        "logging_steps": logging_steps(spec, num_rows),
+        "logging_steps": max(1, total_steps(spec, num_rows) // LOGGED_STEPS),
         "bf16": False,
         "fp16": spec.precision == "fp16",
         "seed": optimization.seed,
@@ -47,20 +50,13 @@ def common_arguments(spec: TrainSpec, num_rows: int) -> dict[str, Any]:
 
 
 def total_steps(spec: TrainSpec, num_rows: int) -> int:
-    """Optimizer steps of the whole run, as transformers counts them: an epoch's last step may be smaller."""
+    """Optimizer steps of the whole run."""
     optimization = spec.optimization
     if optimization.max_steps:
         return optimization.max_steps
-    batches = math.ceil(num_rows / (optimization.micro_batch_size * int(os.environ.get("WORLD_SIZE", "1"))))
-    return math.ceil(max(1, math.ceil(batches / optimization.gradient_accumulation_steps)) * optimization.num_epochs)
-
-
-def logging_steps(spec: TrainSpec, num_rows: int) -> int:
-    """Every step of a short run, a two-hundredth of a long one."""
-    optimization = spec.optimization
-    step_size = optimization.micro_batch_size * optimization.gradient_accumulation_steps
-    steps = optimization.max_steps or int(num_rows * optimization.num_epochs / step_size)
-    return max(1, steps // 200)
+    rows_per_pass = optimization.micro_batch_size * int(os.environ.get("WORLD_SIZE", "1"))
+    passes = optimization.gradient_accumulation_steps
+    return math.ceil(spec.objective.steps_per_epoch(num_rows, rows_per_pass, passes) * optimization.num_epochs)
 
 
 def checkpoint_dir(spec: TrainSpec) -> Path:

@@ -84,12 +84,25 @@ def rendered_label(row: dict[str, Any], tokenizer: "PreTrainedTokenizerBase") ->
 def rendered(
     messages: Iterable[Mapping[str, Any]], answer: str, tokenizer: "PreTrainedTokenizerBase"
 ) -> tuple[str, str]:
-    """The prompt and what the template writes for ``answer`` after it, up to and including the first stop token."""
+    """The prompt and what the template writes for ``answer`` after it, up to and including the first stop token.
+
+    The answer as it is where the template writes another prompt, or leaves part of the answer out (a reasoning trace).
+    """
     asked = [dict(message) for message in messages]
     prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": answer}], tokenize=False)
-    text = whole[len(prompt) :] if whole.startswith(prompt) else answer
+    written = whole[len(prompt) :] if whole.startswith(prompt) else ""
+    text = written if holds(written, answer) else answer
     return _without_doubled_bos(prompt, tokenizer), text.split(tokenizer.eos_token)[0] + tokenizer.eos_token
+
+
+def holds(written: str, answer: str) -> bool:
+    """Whether all of ``answer`` stands in what a template wrote; white space aside, which templates set anew.
+
+    >>> holds("<think>\\n2 + 3\\n</think>\\n\\n5", "<think>2 + 3</think> 5"), holds("5", "<think>2 + 3</think> 5")
+    (True, False)
+    """
+    return "".join(answer.split()) in "".join(written.split())
 
 
 def _without_doubled_bos(text: str, tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -111,8 +124,8 @@ def check_pairs(
         where = f"{file.name} row {row['id']}"
         if row["chosen"] == row["rejected"]:
             raise TrainingError("chosen and rejected are the same answer", where=where, mend="drop such pairs")
-        longer = max(row["chosen"], row["rejected"], key=len)
-        _check_length(len(tokenizer(row["prompt"] + longer)["input_ids"]), max_seq_len, where)
+        for answer in (row["chosen"], row["rejected"]):
+            _check_length(len(tokenizer(row["prompt"] + answer)["input_ids"]), max_seq_len, where)
 
 
 def read_labels(file: Path) -> list[dict[str, Any]]:

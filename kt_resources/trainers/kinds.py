@@ -60,7 +60,7 @@ def write_reward_model(language_model: Path, folder: Path) -> Path:
 
 
 def _config(language_model: Path) -> dict[str, Any]:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     config: dict[str, Any] = json.loads((language_model / "config.json").read_text())
     family = type(AutoConfig.from_pretrained(language_model))
@@ -70,7 +70,7 @@ def _config(language_model: Path) -> dict[str, Any]:
             where=str(language_model),
             mend="start the reward model from a base model of another family",
         )
-    pad = config.get("pad_token_id")
+    pad = AutoTokenizer.from_pretrained(language_model).pad_token_id  # as TRL's trainer takes it: what is last is read
     stop = config["eos_token_id"] if isinstance(config["eos_token_id"], int) else config["eos_token_id"][0]
     return config | {
         "architectures": [AutoModelForSequenceClassification._model_mapping[family].__name__],

@@ -124,7 +124,9 @@ def objective_memory(objective: ObjectiveConfig) -> ObjectiveMemory:
     held = getattr(objective, "kl_beta", 0.0) > 0
     compares = compares or held or (online and getattr(objective, "beta", 0.0) > 0)
     rollouts = Rollouts(
-        completion=getattr(objective, "max_completion_length", 256), group=getattr(objective, "num_generations", 8)
+        completion=getattr(objective, "max_completion_length", 256),
+        group=getattr(objective, "num_generations", 8),
+        iterations=getattr(objective, "num_iterations", 1),
     )
     whole = (
         "all" if held or objective.type in WHOLE_LOGITS else "none" if objective.type == "reward_model" else "labelled"

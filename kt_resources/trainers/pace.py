@@ -32,7 +32,9 @@ class Pace(TrainerCallback):
         step, last = state.global_step, state.max_steps
         pace = eval_pace(self._optimization, last)
         control.should_evaluate = self._evaluates and (step % pace == 0 or step == last)
-        control.should_save = self._is_due(step, args) or step == last
+        # Completions are no part of a checkpoint: between two steps that share them there is none.
+        whole = step % getattr(args, "num_iterations", 1) == 0
+        control.should_save = (self._is_due(step, args) and whole) or step == last
         control.should_log = control.should_log or control.should_save  # a resumed run's curve begins there
         return control
 

@@ -88,6 +88,8 @@ def problem_of(
     """Why the two axes and the optimization cannot go together; None where they can."""
     if objective.makes == "reward_model" and not update.mergeable:
         return f"a reward model is read whole by the steps that it rewards, and {update.type} leaves an adapter only"
+    if getattr(objective, "packing", False) and not update.mergeable:
+        return f"{update.type}'s vectors stand before a whole line, so that packed rows would see each other"
     return objective.problem(optimization) or update.problem_with(optimization, sharded)
 
 

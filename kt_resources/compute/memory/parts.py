@@ -45,10 +45,12 @@ class Rollouts(Strict):
     Attributes:
         completion: tokens of a completion, at most.
         group: completions of a prompt.
+        iterations: optimizer steps that learn from one set of completions.
     """
 
     completion: int = Field(ge=1)
     group: int = Field(default=8, ge=1)
+    iterations: int = Field(default=1, ge=1)
 
 
 class ObjectiveMemory(Strict):

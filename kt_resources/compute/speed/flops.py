@@ -176,9 +176,12 @@ def run_work(training: Training, run: Run) -> dict[str, Work]:
     train = step.times(run.passes) + _moving(training, run)
     held_out = lengths.num_validation_rows or 0
     if rollouts:
-        generated = _generated(training, run, rollouts.completion, scored)
-        read = run.rows / (rollouts.group if training.kind == "cpu" else 1)
+        generated = _generated(training, run, rollouts.completion, scored).times(1 / rollouts.iterations)
+        drawn = run.rows / rollouts.iterations
+        read = drawn / (rollouts.group if training.kind == "cpu" else 1)
         prompts = forward(training, read * lengths.mean, lengths.mean, 0)
+        if rollouts.iterations > 1:  # what the drawing policy said of them, to compare with
+            generated += forward(training, drawn * a_sequence, length, drawn * scored)
         steps = rollouts.completion * -(-held_out // 32)
         answers = _drawn(training, steps, held_out * scored)
         return {"train": train + generated + prompts, "evaluate": answers.times(run.evaluations)}

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from kt_resources.compute.memory.parts import Rollouts
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import Speed
@@ -22,12 +23,12 @@ def seconds_of(work: Work, speed: Speed, layers: int) -> float:
 
 def run_of(training: Training, optimization: Optimization, num_rows: int, processes: int = 1) -> Run:
     """How many rows, steps and passes ``optimization`` asks of ``num_rows`` rows; as transformers counts them."""
+    if training.objective.rollouts:
+        return _online_run(training.objective.rollouts, optimization, num_rows, processes)
     accumulated = optimization.gradient_accumulation_steps
     batches = math.ceil(num_rows / (optimization.micro_batch_size * processes))
     each_epoch = max(1, math.ceil(batches / accumulated))
     steps = optimization.max_steps or math.ceil(each_epoch * optimization.num_epochs)
-    if training.objective.rollouts and not optimization.max_steps:
-        return _online_run(training, optimization, num_rows, processes)
     passes = steps * min(accumulated, batches)
     rows = min(steps * optimization.micro_batch_size * accumulated, steps * num_rows)
     if not optimization.max_steps:
@@ -35,11 +36,11 @@ def run_of(training: Training, optimization: Optimization, num_rows: int, proces
     return Run(rows=rows, steps=steps, passes=passes, **_judged_and_saved(optimization, steps))
 
 
-def _online_run(training: Training, optimization: Optimization, num_rows: int, processes: int) -> Run:
-    """An epoch of an online objective asks every prompt ``num_generations`` times."""
+def _online_run(rollouts: Rollouts, optimization: Optimization, num_rows: int, processes: int) -> Run:
+    """An epoch of an online objective asks every prompt once, for a group of completions."""
     size = optimization.micro_batch_size * optimization.gradient_accumulation_steps * processes
-    group = training.objective.rollouts.group if training.objective.rollouts else 1
-    steps = max(1, math.ceil(num_rows * group * optimization.num_epochs / size))
+    each_epoch = max(1, num_rows // max(1, size // rollouts.group)) * rollouts.iterations
+    steps = optimization.max_steps or math.ceil(each_epoch * optimization.num_epochs)
     passes = steps * optimization.gradient_accumulation_steps
     rows = passes * optimization.micro_batch_size
     return Run(rows=rows, steps=steps, passes=passes, **_judged_and_saved(optimization, steps))

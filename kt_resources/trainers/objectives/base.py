@@ -1,5 +1,6 @@
 """What every objective is: what the model learns, from which rows, judged by which figure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,14 @@ class ObjectiveConfig(Strict):
     def problem(self, optimization: "Optimization") -> str | None:
         """Why a step cannot learn this as it is set; asked when the recipe loads. Imports no torch."""
         return None
+
+    def steps_per_epoch(self, num_rows: int, rows_per_pass: int, passes: int) -> int:
+        """Optimizer steps of an epoch of ``passes`` a step, as transformers counts: the last step may be smaller.
+
+        Args:
+            rows_per_pass: of all processes together.
+        """
+        return max(1, math.ceil(math.ceil(num_rows / rows_per_pass) / passes))
 
     def start(self, model_dir: Path, scratch_dir: Path) -> Path:
         """The checkpoint to start from, made of the step's start where that is of another class of model."""

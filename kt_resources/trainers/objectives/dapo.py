@@ -24,8 +24,8 @@ class Dapo(OnlineObjective):
         epsilon: clip range of a token's importance ratio below 1; ``epsilon_high`` above.
         overlong_share: the last share of ``max_completion_length`` over which the punishment grows from 0 to 1; the
             paper's fifth; 0 punishes nothing.
-        max_redraws: how often the groups of equal rewards in a step may be dropped and refilled with other prompts;
-            what is equal after that stays, and teaches nothing. 0 drops none.
+        max_redraws: how often the groups to which the verifier gives equal scores in a step may be dropped and refilled
+            with other prompts; what is equal after that stays, and teaches nothing. 0 drops none.
         mask_truncated: leave completions that ran out of tokens out of the loss.
     """
 

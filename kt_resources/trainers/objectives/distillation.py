@@ -87,13 +87,14 @@ def distillation_terms(
     """``(CE, T²·KL)`` in nats, each summed over positions.
 
     Args:
-        student, teacher: logits, (positions, vocabulary).
+        student, teacher: logits, (positions, vocabulary); padded to different widths, the narrower's are compared.
         labels: the next token at each position.
     """
     from torch.nn.functional import cross_entropy, kl_div
 
     student, teacher = student.float(), teacher.float()
-    soft_student, soft_teacher = (logits.div(temperature).log_softmax(-1) for logits in (student, teacher))
+    width = min(student.shape[-1], teacher.shape[-1])
+    soft_student, soft_teacher = (logits[..., :width].div(temperature).log_softmax(-1) for logits in (student, teacher))
     divergence = kl_div(soft_student, soft_teacher, reduction="sum", log_target=True)
     return cross_entropy(student, labels, reduction="sum"), temperature**2 * divergence
 

@@ -44,6 +44,7 @@ class DynamicSampling:
     """
 
     _made: tuple[Any, ...] | None = None
+    _equal: Sequence[int] = ()
 
     def _generate(self: Any, prompts: list[Any]) -> tuple[Any, ...]:
         return super()._generate(prompts) if self._made is None else self._made  # type: ignore[misc]
@@ -52,9 +53,12 @@ class DynamicSampling:
         if self.model.training and self.objective.max_redraws:
             inputs, self._made = self._of_unequal_rewards(inputs)
         try:
-            return super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+            for number in self._equal:  # their lengths may differ, and length alone is not to be learned from
+                output["advantages"][number * self.num_generations : (number + 1) * self.num_generations] = 0
+            return output
         finally:
-            self._made = None
+            self._made, self._equal = None, ()
 
     def _of_unequal_rewards(self: Any, inputs: list[Row]) -> tuple[list[Row], tuple[Any, ...]]:
         """Rows and what was generated for them."""
@@ -76,6 +80,7 @@ class DynamicSampling:
             for number in waiting:
                 groups[number] = [next(others)] * size
                 drawn.append(groups[number][0]["id"])
+        self._equal = waiting
         self._note(drawn, len(waiting))
         columns = zip(*(made[number] for number in range(len(groups))), strict=True)
         return [row for group in groups for row in group], tuple(map(joined, columns))

@@ -29,6 +29,8 @@ class OnlineObjective(ObjectiveConfig):
 
     Attributes:
         num_generations: completions a prompt, its group.
+        num_iterations: optimizer steps that learn from one set of completions, μ in GRPO (arXiv:2402.03300, alg. 1).
+            Importance ratios are 1 in the first of them, so that only from the second on ``epsilon`` can clip.
         beta: weight of the KL divergence to the start model; 0 saves its forward pass and logs no KL.
         held_out_samples: answers drawn to a held-out prompt at ``temperature``, whose mean reward is the figure; 0
             takes one greedy answer, whose reward moves only where the likeliest answer changes.
@@ -41,6 +43,7 @@ class OnlineObjective(ObjectiveConfig):
     adapter_learning_rate: ClassVar[float] = 1e-4
 
     num_generations: int = Field(default=8, ge=2)
+    num_iterations: int = Field(default=1, ge=1)
     max_completion_length: int = Field(default=64, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -50,6 +53,10 @@ class OnlineObjective(ObjectiveConfig):
     @property
     def needs_verifier(self) -> bool:
         return True
+
+    def steps_per_epoch(self, num_rows: int, rows_per_pass: int, passes: int) -> int:
+        """What is left over of the prompts after whole steps is left out, as TRL leaves it out."""
+        return max(1, num_rows // max(1, rows_per_pass * passes // self.num_generations)) * self.num_iterations
 
     def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
         """All columns of the prompt rows but ``completion``; the rewards get them with each completion."""
@@ -92,9 +99,13 @@ class OnlineObjective(ObjectiveConfig):
 
     def build(self, ingredients: Ingredients) -> "Trainer":
         """TRL's trainer in the factory's loop, judged by held-out rewards."""
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        common = whole_groups(ingredients.arguments, self.num_generations, processes)
+        enough_prompts(common, self.num_generations, processes, len(ingredients.train))
         arguments = self.config_class()(
-            **whole_groups(ingredients.arguments, self.num_generations, int(os.environ.get("WORLD_SIZE", "1"))),
+            **common,
             num_generations=self.num_generations,
+            num_iterations=self.num_iterations,
             max_completion_length=self.max_completion_length,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -114,9 +125,15 @@ class OnlineObjective(ObjectiveConfig):
         )
 
 
+def completions_a_step(arguments: dict[str, Any], processes: int) -> int:
+    """Completions that one optimizer step of all processes learns from."""
+    passes: int = arguments["gradient_accumulation_steps"]
+    return arguments["per_device_train_batch_size"] * passes * processes
+
+
 def whole_groups(arguments: dict[str, Any], num_generations: int, processes: int) -> dict[str, Any]:
     """``arguments``, once a step of that many processes is known to be made of whole groups of completions."""
-    completions = arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"] * processes
+    completions = completions_a_step(arguments, processes)
     if completions % num_generations:
         raise TrainingError(
             f"a step of {completions} completions is not made of whole groups of {num_generations}",
@@ -124,6 +141,18 @@ def whole_groups(arguments: dict[str, Any], num_generations: int, processes: int
             mend=f"choose a multiple of objective.num_generations ({num_generations})",
         )
     return arguments
+
+
+def enough_prompts(arguments: dict[str, Any], num_generations: int, processes: int, num_prompts: int) -> None:
+    """Refuse fewer prompts than a step has groups: no step could be made of them."""
+    completions = completions_a_step(arguments, processes)
+    if num_prompts < (groups := completions // num_generations):
+        raise TrainingError(
+            f"a step answers {groups} prompts ({completions} completions, {num_generations} a prompt), "
+            f"and there are {num_prompts}",
+            where="optimization.micro_batch_size · gradient_accumulation_steps · processes",
+            mend=f"take at most {num_prompts * num_generations} completions a step, or give more prompts",
+        )
 
 
 def in_the_loop(trainer: type) -> type:

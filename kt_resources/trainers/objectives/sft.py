@@ -38,6 +38,8 @@ class Sft(ObjectiveConfig):
     def problem(self, optimization: "Optimization") -> str | None:
         if self.packing and self.neftune_noise_alpha is not None:
             return "NEFTune's noise shrinks with a line's length, and packing makes lines long: take one of the two"
+        if self.kl_beta and self.neftune_noise_alpha is not None:
+            return "NEFTune's noise would count as distance to the start model: take one of it and kl_beta"
         if self.kl_beta and (self.packing or self.loss_type != "nll"):
             return "kl_beta goes with the loss nll and without packing"
         return None
@@ -61,8 +63,6 @@ class Sft(ObjectiveConfig):
         """TRL's SFTTrainer, its validation loss averaged over tokens."""
         from trl import SFTConfig
 
-        if self.packing:
-            refuse_where_rows_mix(ingredients.model)
         arguments = SFTConfig(
             **ingredients.arguments,
             loss_type=self.loss_type,
@@ -72,7 +72,7 @@ class Sft(ObjectiveConfig):
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         kind, further = self._trainer(ingredients)
-        return kind(
+        trainer = kind(
             model=ingredients.model,
             args=arguments,
             train_dataset=ingredients.train,
@@ -82,6 +82,9 @@ class Sft(ObjectiveConfig):
             **further,
             **ingredients.loop,
         )
+        if self.packing:
+            refuse_where_rows_mix(trainer.model)
+        return trainer
 
     def _trainer(self, ingredients: Ingredients) -> tuple[Any, dict[str, Any]]:
         """The trainer's class, and what it takes beside the usual."""
