@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from kt_resources.trainers.spec import TrainSpec
+
 STEPS = {"max_steps": 6, "checkpoint_steps": 2, "num_evals": 3}
 
 
@@ -111,6 +113,25 @@ def test_stopped_between_checkpoints_of_the_first_epoch(
     assert same_weights(whole, broken)
 
 
+@pytest.mark.parametrize("objective", ["grpo", "dapo"])
+def test_stopped_between_steps_that_share_completions(
+    make_spec: Any, run: Any, crash: Any, same_weights: Any, objective: str
+) -> None:
+    """A checkpoint a step, but none after step 3, whose completions step 4 learns from too: both are done again."""
+    asked = STEPS | {"checkpoint_steps": 1}
+    whole, broken = (_twice(make_spec(name, objective, {"type": "lora"}, asked)) for name in ("whole", "broken"))
+    run(whole)
+    crash(broken, 4)
+    assert sorted(one.name for one in (broken.scratch_dir / "checkpoints").iterdir()) == ["checkpoint-2"]
+    run(broken)
+    assert same_weights(whole, broken)
+
+
+def _twice(spec: TrainSpec) -> TrainSpec:
+    objective = spec.objective.model_dump() | {"num_iterations": 2}
+    return TrainSpec.model_validate(spec.model_dump() | {"objective": objective})
+
+
 def test_a_half_written_checkpoint_is_passed_over(make_spec: Any, run: Any, crash: Any, same_weights: Any) -> None:
     whole, broken = (make_spec(name, "sft", {"type": "lora"}, STEPS) for name in ("whole", "broken"))
     run(whole)
@@ -165,7 +186,7 @@ def test_a_checkpoint_between_logged_steps_loses_no_count_and_no_draw(
     """Every second step is logged, the third has a checkpoint, the crash comes after the fifth."""
     from kt_resources.trainers import arguments
 
-    monkeypatch.setattr(arguments, "logging_steps", lambda *_: 2)
+    monkeypatch.setattr(arguments, "LOGGED_STEPS", 3)
     (tmp_path / "rewards.py").write_text(EQUAL_AT_TIMES)
     verifier = {"type": "python", "path": f"{tmp_path / 'rewards.py'}:score", "answer_marker": None}
     steps = {"max_steps": 6, "checkpoint_steps": 3, "num_evals": 1}

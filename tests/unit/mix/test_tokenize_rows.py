@@ -78,6 +78,16 @@ def test_rows_without_an_answer_or_with_special_tokens_in_the_text_are_left_out(
     assert result.counts == {"no_completion": 1, "special_token_in_text": 2}
 
 
+def test_an_answer_of_which_the_template_writes_a_part_is_left_out(broken):
+    """As templates do that leave reasoning out of what was said before."""
+    broken.chat_template = broken.chat_template.replace(
+        "message['content']", "message['content'].split('</think>')[-1]"
+    )
+    traced = row("<think>2 and 3 make 5</think> #### 5")
+    result = tokenize_rows([row(), traced], broken, 200)
+    assert result.dropped == {"cut_by_template": [traced["id"]]} and len(result.rows) == 1
+
+
 def test_a_template_that_asks_otherwise_than_it_trains_is_refused(broken):
     broken.chat_template = template(turn="[{{ m.role }}]{{ m.content }}", start="[bot]")
     with pytest.raises(DataError, match=r"no prefix of the whole; they part at 'bot\]' and 'assistant\]") as caught:

@@ -87,8 +87,16 @@ def test_equal_answers_and_long_pairs_are_refused(tokenizer: Any) -> None:
     pair = {"id": "abc", "prompt": "a", "chosen": "4<|im_end|>", "rejected": "4<|im_end|>"}
     with pytest.raises(TrainingError, match="same answer"):
         check_pairs([pair], tokenizer, 64, FILE)
-    with pytest.raises(TrainingError, match="do not fit"):
-        check_pairs([pair | {"chosen": "4" * 80}], tokenizer, 64, FILE)
+    for long in ("4" * 80, "𝟒" * 30):  # of fewer characters than the other answer, of more tokens
+        with pytest.raises(TrainingError, match="do not fit"):
+            check_pairs([pair | {"chosen": long, "rejected": " " * 50}], tokenizer, 64, FILE)
+
+
+def test_an_answer_that_the_template_cuts_is_rendered_as_it_is(tokenizer: Any) -> None:
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", "message['content'].split('@')[-1]")
+    row = {"id": "a", "prompt": [{"role": "user", "content": "q"}], "chosen": "2 + 3 @ 5", "rejected": "5"}
+    pair = rendered_pair(row, tokenizer)
+    assert (pair["chosen"], pair["rejected"]) == ("2 + 3 @ 5<|im_end|>", "5<|im_end|>")
 
 
 def test_a_prompt_that_leaves_no_room_is_refused(tokenizer: Any) -> None:

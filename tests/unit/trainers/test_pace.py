@@ -80,3 +80,16 @@ def test_one_slow_write_does_not_put_off_the_next_for_ever() -> None:
             clock.now += write_s
     clock.now += 31
     assert step(pace, 1, 100) == (False, True)
+
+
+def test_no_checkpoint_comes_between_steps_that_share_completions() -> None:
+    pace, sharing = (
+        Pace(Optimization(checkpoint_steps=3), evaluates=False),
+        SimpleNamespace(world_size=1, num_iterations=2),
+    )
+    saved = []
+    for number in range(1, 14):
+        control = SimpleNamespace(should_evaluate=False, should_save=False, should_log=False)
+        pace.on_step_end(sharing, SimpleNamespace(global_step=number, max_steps=13), control)
+        saved += [number] if control.should_save else []
+    assert saved == [6, 12, 13]

@@ -146,6 +146,20 @@ def test_an_online_epoch_asks_every_prompt_as_often_as_its_group() -> None:
     """1000 prompts × 8 completions in steps of 16: 500."""
     online = training(objective=ObjectiveMemory(rollouts=Rollouts(completion=64, group=8)))
     assert run_of(online, Optimization(micro_batch_size=16), 1000).steps == 500
+    assert run_of(online, Optimization(micro_batch_size=16, max_steps=3), 1).rows == 48
+
+
+def test_completions_learned_from_twice_are_drawn_once() -> None:
+    """Twice the steps, the drawing of one, and a pass for what the policy that drew said of them."""
+    work = {}
+    for iterations in (1, 2):
+        rollouts = Rollouts(completion=64, group=8, iterations=iterations)
+        online = training(objective=ObjectiveMemory(rollouts=rollouts))
+        run = run_of(online, Optimization(micro_batch_size=16), 1000)
+        work[run.steps] = run_work(online, run)["train"]
+    once, twice = work[500], work[1000]
+    assert twice.decoded == once.decoded
+    assert 2 * once.block > twice.block > once.block
 
 
 def test_generation_is_in_the_time_of_an_online_objective() -> None:

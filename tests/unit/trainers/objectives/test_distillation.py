@@ -44,6 +44,17 @@ def test_the_terms_are_the_formula() -> None:
     assert divergence.item() == pytest.approx(2 * math.log(4 / 3), rel=1e-5)
 
 
+def test_logits_padded_to_other_widths_are_compared_where_both_have_them() -> None:
+    """The same as without the teacher's third logit; the answers' cross-entropy is over all of the student's."""
+    import torch
+
+    student, label = torch.tensor([[0.0, 2 * math.log(3)]]), torch.tensor([1])
+    narrow, wide = torch.zeros(1, 2), torch.tensor([[0.0, 0.0, 5.0]])
+    assert distillation_terms(student, wide, label, 2.0) == distillation_terms(student, narrow, label, 2.0)
+    answers, divergence = distillation_terms(wide, narrow, label, 2.0)
+    assert answers.item() == pytest.approx(math.log(2 + math.exp(5)), rel=1e-5) and divergence.item() == 0
+
+
 def test_the_trainer_s_loss_is_the_mix_over_trained_positions(distill: Any, build: Callable[..., Any]) -> None:
     import torch
 

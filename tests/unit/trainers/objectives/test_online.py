@@ -83,6 +83,24 @@ def test_the_clip_range_of_dapo_is_wider_above(make_spec: Any, build: Any) -> No
     assert losses == pytest.approx([-(0.5 + 1.1 + 1.25 + 1.28) / 4, (0.8 + 1.1 + 1.25 + 1.5) / 4], rel=1e-6)
 
 
+@pytest.mark.parametrize("objective", ["grpo", "dapo", "reinforce_pp", "grpo_length", "rloo"])
+def test_completions_learned_from_twice_are_clipped(make_spec: Any, run: Any, objective: str) -> None:
+    """In the first step on them the ratio is 1, whatever ε; in the second the policy has moved."""
+    optimization = {"micro_batch_size": 8, "max_steps": 4, "learning_rate": 5e-2, "lr_scheduler": "constant"}
+    tight = {"epsilon": 1e-4, "beta": 0.0} | ({"max_redraws": 0} if objective == "dapo" else {})
+    spec = changed(make_spec(objective, optimization=optimization), num_iterations=2, **tight)
+    run(spec)
+    clipped = [row["clip_fraction"] for row in curve(spec) if "clip_fraction" in row]
+    assert clipped[0] == clipped[2] == 0 < min(clipped[1], clipped[3])
+
+
+def test_fewer_prompts_than_a_step_answers_are_refused(make_spec: Any, build: Any) -> None:
+    """24 prompts, four completions each: a step of 104 would need 26."""
+    with pytest.raises(TrainingError, match="answers 26 prompts") as told:
+        build(make_spec("grpo", optimization={"micro_batch_size": 104, "max_steps": 1}))
+    assert "at most 96 completions" in str(told.value)
+
+
 def test_overlong_answers_are_punished_softly(make_spec: Any, build: Any) -> None:
     """At most 10 tokens, a soft end of 4: 0 up to 6, then (6 − length) / 4, −1 at 10."""
     trainer = build(changed(make_spec("dapo"), max_completion_length=10, overlong_share=0.4))
@@ -124,6 +142,19 @@ def test_without_hope_a_step_ends_all_the_same(make_spec: Any, run: Any, tmp_pat
         (4, 2)
     ] * 3
     assert facts["redrawn_groups"] == 12 and facts["delta_norm_relative"] == 0.0
+
+
+def test_length_alone_teaches_nothing_where_the_verifier_tells_none_apart(make_spec: Any, build: Any) -> None:
+    """All score ½, and are punished by their lengths: redrawn in vain, their advantages are 0."""
+    import torch
+
+    spec = changed(make_spec("dapo"), max_redraws=1, overlong_share=1.0)
+    for equal, taught in ((True, False), (False, True)):
+        trainer = build(spec)
+        lengths = torch.tensor([[0.5, -0.1 * (number % 4)] for number in range(8)])
+        trainer._calculate_rewards = lambda *args, rewards=lengths: rewards
+        trainer._judged = lambda rows, found, equal=equal: [0.5 if equal else float(n % 2) for n in range(len(rows))]
+        assert generated(trainer)["advantages"].any().item() is taught
 
 
 @pytest.mark.parametrize("objective", ["dapo", "grpo_length"])

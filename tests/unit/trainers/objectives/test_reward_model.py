@@ -81,6 +81,26 @@ def test_the_start_is_the_language_models_body(tiny_model_dir: Path, tmp_path: P
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
 
 
+def test_it_is_read_at_the_token_it_was_trained_on(
+    make_spec: Any, build: Any, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    """The config names no pad token and the tokenizer another one than the stop token, as Qwen2.5's do."""
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    start = tmp_path / "padded"
+    shutil.copytree(tiny_model_dir, start)
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    tokenizer.pad_token = next(t for t in tokenizer.all_special_tokens if t != tokenizer.eos_token)
+    tokenizer.save_pretrained(start)
+    config = json.loads((start / "config.json").read_text())
+    (start / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    written = json.loads((write_reward_model(start, tmp_path / "start") / "config.json").read_text())
+    trained = build(make_spec("reward_model", model_dir=start)).model.config
+    assert written["pad_token_id"] == trained.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
 def test_a_family_without_such_a_head_is_refused(tiny_model_dir: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -57,12 +57,22 @@ def test_a_model_that_mixes_rows_is_refused(make_spec: Any, build: Any) -> None:
         refuse_where_rows_mix(model)
 
 
+@pytest.mark.parametrize("update", ["prompt_tuning", "prefix_tuning"])
+def test_packing_is_refused_where_vectors_stand_before_the_line(make_spec: Any, build: Any, update: str) -> None:
+    """When the recipe loads; and were it not, the check on the adapted model would find the rows mixed."""
+    with pytest.raises(ValidationError, match="packed rows would see each other"):
+        with_options(make_spec("sft", update), packing=True)
+    with pytest.raises(TrainingError, match="does not keep packed rows apart"):
+        refuse_where_rows_mix(build(make_spec("sft", update)).model)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"packing": True, "neftune_noise_alpha": 5}, "NEFTune's noise shrinks"),
         ({"packing": True, "kl_beta": 0.1}, "without packing"),
         ({"loss_type": "dft", "kl_beta": 0.1}, "the loss nll"),
+        ({"kl_beta": 0.1, "neftune_noise_alpha": 5}, "distance to the start"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(make_spec: Any, options: dict[str, Any], told: str) -> None:
