@@ -3,6 +3,9 @@
 Boizard et al. 2024 (arXiv:2402.12030, ULD, eq. 5): W = Σᵢ |p₍ᵢ₎ − q₍ᵢ₎| with the probabilities of teacher and student
 sorted from the largest down, the shorter padded with zeros: the Wasserstein distance where any two tokens are equally
 far apart. The paper pairs the models' positions one by one; here they are paired where both have read the same text.
+
+TRL's experimental GOLD has this distance inside a trainer that also draws answers, with a buffer and a data loader of
+its own, and joins the distributions of tokens that have no counterpart; here such places are left out.
 """
 
 from collections.abc import Sequence
