@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kt_resources.errors import TrainingError
+from kt_resources.trainers.arguments import total_steps
 from kt_resources.trainers.objectives.dynamic_sampling import equal_groups
 from kt_resources.trainers.objectives.reinforce_pp import batch_advantages
 from kt_resources.trainers.objectives.rewards import ModelReward, length_rewards
@@ -92,6 +93,15 @@ def test_completions_learned_from_twice_are_clipped(make_spec: Any, run: Any, ob
     run(spec)
     clipped = [row["clip_fraction"] for row in curve(spec) if "clip_fraction" in row]
     assert clipped[0] == clipped[2] == 0 < min(clipped[1], clipped[3])
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_the_steps_of_an_epoch_are_known_beforehand(make_spec: Any, run: Any, iterations: int) -> None:
+    """24 prompts, 10 of them a step: two steps an epoch, four prompts left over; AdaLoRA's schedule goes by it."""
+    optimization = {"micro_batch_size": 40, "num_epochs": 1, "learning_rate": 1e-3, "num_evals": 1}
+    spec = changed(make_spec("grpo", optimization=optimization), num_iterations=iterations)
+    run(spec)
+    assert max(row["step"] for row in curve(spec)) == total_steps(spec, 24) == 2 * iterations
 
 
 def test_fewer_prompts_than_a_step_answers_are_refused(make_spec: Any, build: Any) -> None:
