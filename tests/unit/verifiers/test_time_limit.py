@@ -49,3 +49,28 @@ def test_a_slow_call_is_a_timeout_in_either_thread():
 def test_the_alarm_is_off_after_the_call():
     call_with_time_limit(lambda: None, 0.1)
     time.sleep(0.15)  # an alarm left on would end the test here
+
+
+def test_a_bare_except_does_not_outlast_the_limit():
+    def swallows_the_first_alarm():
+        try:
+            time.sleep(5)
+        except:  # noqa: E722
+            time.sleep(5)
+
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        call_with_time_limit(swallows_the_first_alarm, 0.1)
+    assert time.monotonic() - start < 3
+
+
+def test_what_is_returned_after_a_swallowed_alarm_is_no_result():
+    def swallows_and_answers():
+        try:
+            time.sleep(5)
+        except:  # noqa: E722
+            return 1.0
+
+    with pytest.raises(TimeoutError):
+        call_with_time_limit(swallows_and_answers, 0.1)
+    time.sleep(0.6)  # a repeated alarm left on would end the test here
