@@ -151,3 +151,58 @@ def test_a_schema_of_the_row_and_a_code_fence(verify_of):
 def test_a_bad_schema_is_refused_with_the_recipe():
     with pytest.raises(ValidationError, match="no JSON schema"):
         TypeAdapter(Verifier).validate_python({"type": "json_schema", "json_schema": {"type": "objekt"}})
+
+
+@pytest.mark.parametrize("verification", ["not json", "[1]", '{"type": "objekt"}', "", None])
+def test_a_row_without_a_schema_is_named(verify_of, verification):
+    verify = verify_of("json_schema", json_schema=None, answer_marker=None)
+    with pytest.raises(GenerationError, match="row r1"):
+        verify("{}", {"verification": verification})
+
+
+@pytest.mark.parametrize("answer", ["NaN", "Infinity", "-Infinity", "[NaN]"])
+def test_what_is_no_json_scores_0(verify_of, answer):
+    assert verify_of("json_schema", json_schema={}, answer_marker=None)(answer) == 0.0
+
+
+@pytest.mark.parametrize("answer", ["1" + "0" * 400, "1e400"])
+def test_numbers_that_overflow_score_0(verify_of, answer):
+    """1e400 is read as infinity; neither it nor 10^400 can be divided by the float 0.01."""
+    assert verify_of("json_schema", json_schema={"multipleOf": 0.01}, answer_marker=None)(answer) == 0.0
+
+
+def test_a_schema_that_takes_too_long_scores_0(verify_of):
+    slow = {"type": "string", "pattern": "^(a+)+$"}
+    verify = verify_of("json_schema", json_schema=slow, answer_marker=None, timeout_s=0.2)
+    assert verify(f'"{"a" * 40}!"') == 0.0
+    assert verify('"aa"') == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "score"),
+    [
+        ("12345678901234567891", "12345678901234567890", 0.0),
+        ("12345678901234567890.0", "12345678901234567890", 1.0),
+        ("1e400", "1e500", 0.0),
+        ("1e999", "10e998", 1.0),
+        ("0.1000000000000000000001", "0.1", 0.0),
+        ("1,2,3", "123", 0.0),
+        ("12,34", "1234", 0.0),
+        ("1,234,567.5", "1234567.5", 1.0),
+        ("-$5", "-5", 1.0),
+        ("$-5", "-5", 1.0),
+        ("−$1,234", "-1234", 1.0),
+        ("--5", "-5", 0.0),
+        ("9" * 2000, "9" * 999, 0.0),
+    ],
+)
+def test_numbers_are_compared_digit_by_digit(verify_of, answer, truth, score):
+    assert verify_of("numeric")(f"#### {answer}", {"answer": truth}) == score
+
+
+def test_tolerances_hold_beyond_the_range_of_floats(verify_of):
+    """|1.01e400 - 1e400| = 1e398 = 0.01 · 1e400."""
+    assert verify_of("numeric", relative=0.01)("#### 1.01e400", {"answer": "1e400"}) == 1.0
+    assert verify_of("numeric", relative=0.01)("#### 1.02e400", {"answer": "1e400"}) == 0.0
+    assert verify_of("numeric", absolute=1)("#### 12345678901234567892", {"answer": "12345678901234567890"}) == 0.0
+    assert verify_of("numeric", absolute=0.1)("#### 0.3", {"answer": "0.2"}) == 1.0
