@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from kt_resources.errors import GenerationError
 from kt_resources.verifiers import build_verifier
 from kt_resources.verifiers import code as code_module
-from kt_resources.verifiers.code import Code, program_of
+from kt_resources.verifiers.code import Code
+from kt_resources.verifiers.fences import program_of
 from kt_resources.verifiers.sandbox import Limits, isolation_problem, run_jailed
 
 pytestmark = pytest.mark.skipif(isolation_problem() is not None, reason=isolation_problem() or "")
@@ -47,6 +48,42 @@ def test_the_last_fenced_block_is_the_program() -> None:
     assert program_of(text) == "x = 2\n"
     assert program_of("x = 3") == "x = 3"
     assert score(text, tests=["assert x == 2"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        ("```bash\npip install x\n```\nNow:\n```python\nx = 1\n```\n", "x = 1\n"),
+        ("```python\nx = 1\n```\nprints\n```text\n1\n```\n", "x = 1\n"),
+        ("```python3\nx = 1\n```", "x = 1\n"),
+        ("```py\nx = 1\n```", "x = 1\n"),
+        ("```Python\r\nx = 1\r\ny = 2\r\n```\r\n", "x = 1\ny = 2\n"),
+        ('```python title="a.py"\nx = 1\n```', "x = 1\n"),
+        ("``` {.python .numbered}\nx = 1\n```", "x = 1\n"),
+        ("~~~\nx = '```'\n~~~", "x = '```'\n"),
+        ('````python\nx = """\n```\n"""\n````', 'x = """\n```\n"""\n'),
+        ("```python\nx = 1\n", "x = 1\n\n"),
+        ("So: ```python\nx = 1```\nDone.", "x = 1"),
+        ("```x = 1```", "```x = 1```"),
+        ("`" * 3 + "a" * 90_000 + "`", "`" * 3 + "a" * 90_000 + "`"),
+        ("```json\n[]\n```", "```json\n[]\n```"),
+    ],
+)
+def test_fences_are_read_line_by_line(answer: str, program: str) -> None:
+    assert program_of(answer) == program
+
+
+HANGS_AND_EXITS = "def f(x):\n    while x == 1: pass\n    if x == 2: raise SystemExit(0)\n    return x"
+WAYWARD = [f"assert f({number}) == {number}" for number in (0, 1, 2, 3)]
+
+
+def test_the_share_counts_each_test_by_itself() -> None:
+    """f(0) and f(3) are right; f(1) loops; what f(2) exits with is an exception, as the tests see it: 2 of 4."""
+    verify = build_verifier(Code(type="code", partial=True, timeout_s=3))
+    assert verify(HANGS_AND_EXITS, row(tests=WAYWARD)) == 0.5
+    leaves = HANGS_AND_EXITS.replace("raise SystemExit(0)", "import os; os._exit(0)")
+    assert verify(leaves, row(tests=[WAYWARD[0], WAYWARD[2]])) == 0.5
+    assert verify("import os; os._exit(0)", row(tests=WAYWARD)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -138,7 +175,15 @@ def test_another_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "verification", ['{"tests": []}', "no json", '{"tests": [1]}', '{"cases": [{"stdin": "1"}]}', ""]
+    "verification",
+    [
+        '{"tests": []}',
+        "no json",
+        '{"tests": [1]}',
+        '{"cases": [{"stdin": "1"}]}',
+        r'{"cases": [{"stdin": "\ud800", "stdout": ""}]}',
+        "",
+    ],
 )
 def test_a_row_without_tests_is_told(verification: str) -> None:
     verify = build_verifier(Code(type="code"))
