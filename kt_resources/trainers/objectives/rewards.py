@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from kt_resources.verifiers import VerifierConfig
 
 SCORED_AT_ONCE = 32
+NO_COLUMNS = {"prompts", "completion_ids", "environments"}
+"""What TRL passes beside the rows' columns, in lists too."""
 
 
 class Reward(Protocol):
@@ -35,12 +37,14 @@ class VerifierReward:
         self._score, self.last = build_verifier(verifier), [0.0]
 
     def __call__(self, completions: list[Any], **columns: Any) -> list[float]:
-        """One score a completion.
+        """One score a completion; the verifier sees the row as everywhere, its ``prompt`` included.
 
         Raises:
             KtError: the verifier failed on a row, which is named.
         """
-        fields = {key: values for key, values in columns.items() if isinstance(values, list)}
+        fields = {key: values for key, values in columns.items() if isinstance(values, list) and key not in NO_COLUMNS}
+        if "prompts" in columns:
+            fields["prompt"] = columns["prompts"]
         rows = [{key: values[index] for key, values in fields.items()} for index in range(len(completions))]
         self.last = [
             _score(self._score, text_of(completion), row) for completion, row in zip(completions, rows, strict=True)
@@ -62,8 +66,8 @@ def _score(score: Callable[[str, dict[str, Any]], float], completion: str, row: 
 
 
 def text_of(completion: Any) -> str:
-    """The text of a completion, given as text or as a list of messages."""
-    return completion if isinstance(completion, str) else "".join(message["content"] for message in completion)
+    """The text of a completion, given as text or as a list of messages; a message without content has none."""
+    return completion if isinstance(completion, str) else "".join(message["content"] or "" for message in completion)
 
 
 class ModelReward:

@@ -33,6 +33,19 @@ def test_a_verifier_that_fails_is_told_with_the_row(tmp_path: Path) -> None:
 
 def test_text_of_either_form() -> None:
     assert text_of("a") == text_of([{"role": "assistant", "content": "a"}]) == "a"
+    assert text_of([{"role": "assistant", "content": None}]) == ""
+
+
+def test_the_verifier_sees_the_row_and_nothing_of_trl(tmp_path: Path) -> None:
+    (tmp_path / "rows.py").write_text(
+        "def score(completion, row):\n"
+        "    return float(sorted(row) == ['answer', 'id', 'prompt'] and row['prompt'][-1]['content'] == 'Q')\n"
+    )
+    reward = VerifierReward(Python(type="python", path=f"{tmp_path / 'rows.py'}:score"))
+    prompts, rows = [[{"role": "user", "content": "Q"}]], {"id": ["a"], "answer": ["4"]}
+    assert reward(["4"], prompts=prompts, completion_ids=[[5]], trainer_state=None, environments=[None], **rows) == [
+        1.0
+    ]
 
 
 def test_what_is_logged(make_spec: Callable[..., TrainSpec], run: Any) -> None:
@@ -62,7 +75,7 @@ def test_a_constant_reward_moves_nothing_and_is_visible(
     make_spec: Callable[..., TrainSpec], run: Any, tmp_path: Path
 ) -> None:
     """All advantages are (r − mean) / std = 0: the adapter stays at its start, and the curve says why."""
-    (tmp_path / "flat.py").write_text("def score(completion, row):\n    return 0.5\n")
+    (tmp_path / "flat.py").write_text("def score(completion, row):\n    return 0.5 * len(row['prompt'][-1:])\n")
     verifier = {"type": "python", "path": f"{tmp_path / 'flat.py'}:score", "answer_marker": None}
     spec = make_spec("grpo", verifier=verifier)
     facts = run(spec)["facts"]
