@@ -12,7 +12,7 @@ from kt_assets.evaluate.general_text import LICENCE, general_text
 from kt_assets.evaluate.tasks import write_tasks
 from kt_assets.markdown import cell_text
 from kt_assets.mix.tokenize_rows import count_tokens
-from kt_assets.sources.held_out import file_items, split_items
+from kt_assets.sources.held_out import compared, file_items, split_items
 from kt_assets.sources.read_file import BadRow
 from kt_assets.sources.reasoning_gym import evaluation_rows
 from kt_assets.sources.records import raw_records, to_jsonl, to_row
@@ -211,13 +211,13 @@ def held_out_items(work: Work, bad: list[BadRow]) -> tuple[list[Row], dict[str, 
 
 def items_facts(rows: Sequence[Row], verifier: VerifierConfig) -> dict[str, float | int]:
     """One row for the contract: can every item be scored, and does the verifier accept the answers that are right?"""
-    truth = "answer" if verifier.type == "none" else verifier.truth
+    needed = compared(verifier)
     with_own = [row for row in rows if row["completion"] is not None]
     score = build_verifier(verifier) if verifier.type != "none" else None
     right = [1.0 if score is None else score(row["completion"], row) for row in with_own]
     return {
         "num_items": len(rows),
-        "num_items_without_truth": sum(truth is not None and not row[truth] for row in rows),
+        "num_items_without_truth": sum(not all(row[name] for name in needed) for row in rows),
         "reference_score": sum(right) / len(right) if right else 1.0,
     }
 

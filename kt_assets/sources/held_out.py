@@ -63,13 +63,18 @@ def split_items(
     for raw in rows:
         if raw["source"] in candidates:
             row, _ = prepared(raw, curation)
-            row |= {"answer": reference_answer(row, verifier.answer_marker)}
+            row |= {"answer": reference_answer(row, verifier.reference_marker)}
             if reason := _unfit(row, verifier, curation, count_tokens):
                 passed_over[reason] += 1
             else:
                 candidates[row["source"]].setdefault(prompt_key(row), row | {"family": task_name(row["family"])})
     items = [row for name in sources for row in _held_out(list(candidates[name].values()), name, tasks, passed_over)]
     return HeldOutRows(items, dict(passed_over))
+
+
+def compared(verifier: VerifierConfig) -> tuple[str, ...]:
+    """The columns that an item must have for its answers to be scored; without a verifier, its answer."""
+    return ("answer",) if verifier.type == "none" else verifier.truths
 
 
 def task_name(family: str) -> str:
@@ -84,9 +89,8 @@ def _unfit(
         return "several_turns"
     if row["label"] is False:
         return "labelled_wrong"
-    truth = "answer" if verifier.type == "none" else verifier.truth
-    if truth is not None and not row[truth]:
-        return f"no_{truth}"
+    if missing := [name for name in compared(verifier) if not row[name]]:
+        return f"no_{missing[0]}"
     if drop := check_heuristics(row, curation.heuristics) or check_length(row, count_tokens, curation.max_tokens):
         return drop.reason
     return None

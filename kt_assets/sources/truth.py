@@ -16,13 +16,14 @@ def with_truth(row: Mapping[str, Any], verifier: VerifierConfig, where: str) -> 
     Raises:
         DataError: the verifier compares, and the row has nothing to compare with.
     """
-    found = dict(row) | {"answer": reference_answer(row, verifier.answer_marker)}
-    if verifier.truth is None or found[verifier.truth]:
+    found = dict(row) | {"answer": reference_answer(row, verifier.reference_marker)}
+    missing = next((name for name in verifier.truths if not found[name]), None)
+    if missing is None:
         return found
-    mend = f"give it '{verifier.truth}', or choose a verifier that needs none"
+    mend, marker = f"give it '{missing}', or choose a verifier that needs none", verifier.reference_marker
     if verifier.type == "json_schema":
         mend = "give the verifier a `json_schema` for all rows, or each row its 'verification'"
-    if verifier.truth == "answer" and row["completion"] and verifier.answer_marker:
-        mend = f"its completion has no {verifier.answer_marker!r}; give it 'answer', or set verifier.answer_marker"
-    what = f"the row has no '{verifier.truth}', which answers are compared with (verifier: {verifier.type})"
+    if missing == "answer" and row["completion"] and marker:
+        mend = f"its completion has no {marker!r}; give it 'answer', or set verifier.answer_marker"
+    what = f"the row has no '{missing}', which answers are compared with (verifier: {verifier.type})"
     raise DataError(what, where=where, mend=mend)

@@ -30,9 +30,14 @@ class VerifierConfig(Strict, ABC):
     answer_marker: str | None = Field(default="####", min_length=1)
 
     @property
-    def truth(self) -> str | None:
-        """The column that every row must bring for its answers to be scored; None where none is needed."""
-        return None
+    def truths(self) -> tuple[str, ...]:
+        """The columns that every row must bring for its answers to be scored."""
+        return ()
+
+    @property
+    def reference_marker(self) -> str | None:
+        """The marker behind which a row's own completion holds its ``answer``; None where all of it is the answer."""
+        return self.answer_marker
 
     @abstractmethod
     def scorer(self) -> Score:

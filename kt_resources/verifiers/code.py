@@ -40,8 +40,8 @@ class Code(VerifierConfig):
         return self
 
     @property
-    def truth(self) -> str | None:
-        return "verification"
+    def truths(self) -> tuple[str, ...]:
+        return ("verification",)
 
     def scorer(self) -> Score:
         limits = Limits(self.timeout_s, max(1, round(self.timeout_s)), self.memory_mb, self.processes)

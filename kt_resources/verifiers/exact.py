@@ -13,8 +13,8 @@ class Exact(VerifierConfig):
     ignore_case: bool = False
 
     @property
-    def truth(self) -> str | None:
-        return "answer"
+    def truths(self) -> tuple[str, ...]:
+        return ("answer",)
 
     def scorer(self) -> Score:
         def fold(text: str) -> str:

@@ -32,8 +32,8 @@ class JsonSchema(VerifierConfig):
         return self
 
     @property
-    def truth(self) -> str | None:
-        return None if self.json_schema is not None else "verification"
+    def truths(self) -> tuple[str, ...]:
+        return () if self.json_schema is not None else ("verification",)
 
     def scorer(self) -> Score:
         fixed = _validator(self.json_schema, "json_schema") if self.json_schema is not None else None

@@ -21,8 +21,8 @@ class Math(VerifierConfig):
     timeout_s: float = Field(default=5.0, gt=0)
 
     @property
-    def truth(self) -> str | None:
-        return "answer"
+    def truths(self) -> tuple[str, ...]:
+        return ("answer",)
 
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:

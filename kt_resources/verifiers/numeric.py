@@ -34,8 +34,8 @@ class Numeric(VerifierConfig):
     relative: float = Field(default=0.0, ge=0)
 
     @property
-    def truth(self) -> str | None:
-        return "answer"
+    def truths(self) -> tuple[str, ...]:
+        return ("answer",)
 
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:

@@ -30,8 +30,8 @@ class ReasoningGym(VerifierConfig):
     exact: bool = True
 
     @property
-    def truth(self) -> str | None:
-        return "verification"
+    def truths(self) -> tuple[str, ...]:
+        return ("verification",)
 
     def scorer(self) -> Score:
         def score(answer: str, row: Row) -> float:

@@ -33,9 +33,16 @@ class Weighted(VerifierConfig):
     parts: tuple[Part, ...] = Field(min_length=2)
 
     @property
-    def truth(self) -> str | None:
-        """The first column that a part needs."""
-        return next((part.verifier.truth for part in self.parts if part.verifier.truth), None)
+    def truths(self) -> tuple[str, ...]:
+        """Every column that a part needs, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.verifier.truths))
+
+    @property
+    def reference_marker(self) -> str | None:
+        """That of the first part that compares with ``answer``; where none does, the first marker that a part has."""
+        parts = [part.verifier for part in self.parts]
+        comparing = [part.reference_marker for part in parts if "answer" in part.truths]
+        return (comparing or [part.reference_marker for part in parts if part.reference_marker] or [None])[0]
 
     def scorer(self) -> Score:
         scorers = [

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pydantic import TypeAdapter
 
 from kt_assets.curation.pipeline import curate
 from kt_assets.sources.held_out import file_items, split_items, task_name
@@ -10,7 +11,7 @@ from kt_resources.errors import DataError
 from kt_resources.recipes.data import Curation
 from kt_resources.recipes.held_out import FileTasks, HeldOut
 from kt_resources.store.schemas import example_row, prompt_key
-from kt_resources.verifiers import Exact, NoVerifier, Python
+from kt_resources.verifiers import Exact, NoVerifier, Python, Verifier
 
 CURATION = Curation()
 TASKS = HeldOut(type="held_out", fraction=0.25)
@@ -131,3 +132,13 @@ def test_an_item_of_a_file_without_an_answer_is_refused(tmp_path):
 
 def test_a_family_becomes_the_name_of_a_task():
     assert task_name("Order status / open") == "Order_status_open"
+
+
+def test_of_a_weighted_verifier_every_part_finds_what_it_compares_with():
+    parts = [{"verifier": {"type": "exact"}}, {"verifier": {"type": "json_schema"}}]
+    both = TypeAdapter(Verifier).validate_python({"type": "weighted", "parts": parts})
+    found = [one | {"completion": f"so #### {n}", "verification": "{}"} for n, one in enumerate(rows())]
+    found[0]["verification"] = None
+    items = split(found, verifier=both)
+    assert items.passed_over == {"no_verification": 1}
+    assert all(item["answer"].isdecimal() for item in items.items)

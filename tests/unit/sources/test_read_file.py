@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from pydantic import TypeAdapter
 
 from kt_assets.sources.read_file import read_file
 from kt_resources.errors import DataError
 from kt_resources.recipes.data import FileSource
-from kt_resources.verifiers import Exact
+from kt_resources.verifiers import Exact, Verifier, build_verifier
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 
@@ -75,6 +76,27 @@ def test_what_the_verifier_compares_with_must_be_there_unless_a_person_judged(tm
     (tmp_path / "r.jsonl").write_text('{"prompt": "Hi", "chosen": "Hello", "rejected": "No"}\n')
     pairs = source.model_copy(update={"purpose": "preference"})
     assert len(list(read_file(tmp_path / "r.jsonl", pairs, verifier=exact))) == 1
+
+
+def weighted(*kinds):
+    parts = [{"weight": weight, "verifier": kind} for weight, kind in kinds]
+    return TypeAdapter(Verifier).validate_python({"type": "weighted", "parts": parts})
+
+
+def test_of_weighted_verifiers_each_part_finds_what_it_compares_with(tmp_path):
+    source = FileSource(type="jsonl", name="mine", path="r.jsonl", purpose="rl")
+    (tmp_path / "r.jsonl").write_text('{"prompt": "2 + 3", "completion": "2 and 3 make five. #### 5"}\n')
+    form = {"type": "format", "markers": ["####"]}
+    verifier = weighted((3, {"type": "exact"}), (1, form))
+    (row,) = read_file(tmp_path / "r.jsonl", source, verifier=verifier)
+    assert row["answer"] == "5"
+    assert build_verifier(verifier)("#### 5", row) == 1.0
+    with pytest.raises(DataError, match="no 'verification'"):
+        list(
+            read_file(
+                tmp_path / "r.jsonl", source, verifier=weighted((1, {"type": "exact"}), (1, {"type": "json_schema"}))
+            )
+        )
 
 
 def test_a_system_message_goes_where_there_is_none(tmp_path):

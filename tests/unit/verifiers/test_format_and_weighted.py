@@ -64,9 +64,34 @@ def test_the_score_is_the_weighted_mean(text, score):
 def test_parts_are_checked_and_written_whole():
     config = verifier(**WEIGHTED)
     assert verifier(**config.model_dump(mode="json")) == config
-    assert config.truth == "answer"
+    assert config.truths == ("answer",)
     assert config.model_dump(mode="json")["parts"][0]["verifier"]["relative"] == 0.0
     with pytest.raises(ValidationError, match="numbric"):
         verifier(type="weighted", parts=[{"verifier": {"type": "numbric"}}, WEIGHTED["parts"][1]])
     with pytest.raises(ValidationError, match="at least 2"):
         verifier(type="weighted", parts=WEIGHTED["parts"][:1])
+
+
+def test_every_column_that_a_part_needs_is_asked_for():
+    config = verifier(
+        type="weighted", parts=[{"verifier": {"type": kind}} for kind in ("exact", "json_schema", "math")]
+    )
+    assert config.truths == ("answer", "verification")
+
+
+FORM = {"verifier": {"type": "format", "markers": ["#"]}}
+NESTED = {"verifier": {"type": "weighted", "parts": [FORM, {"verifier": {"type": "exact", "answer_marker": "A:"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "marker"),
+    [
+        ([FORM, {"verifier": {"type": "exact"}}], "####"),
+        ([{"verifier": {"type": "reasoning_gym"}}, {"verifier": {"type": "exact", "answer_marker": None}}], None),
+        ([FORM, NESTED], "A:"),
+        ([FORM, {"verifier": {"type": "reasoning_gym"}}], "####"),
+        ([FORM, FORM], None),
+    ],
+)
+def test_the_marker_is_that_of_the_part_that_compares(parts, marker):
+    assert verifier(type="weighted", parts=parts).reference_marker == marker
