@@ -18,6 +18,8 @@ from kt_resources.verifiers.time_limit import call_with_time_limit
 class Python(VerifierConfig):
     """``def score(completion: str, row: dict) -> float`` in a file of yours; 0 is wrong, 1 is right.
 
+    The row has ``prompt`` (messages), ``answer``, ``verification``, ``id``, ``source``, ``family`` and ``origin``.
+
     Attributes:
         path: ``rewards.py:score``, counted from the recipe's folder.
         sha256: of the file, filled in when the recipe loads: a changed function makes what it judged stale.
@@ -55,7 +57,7 @@ class Python(VerifierConfig):
         def score(answer: str, row: Row) -> float:
             where = f"{self.path}, {place_of(row)}"
             try:
-                value = call_with_time_limit(lambda: function(answer, dict(row)), self.timeout_s)
+                value = call_with_time_limit(lambda: function(answer, with_prompt(row)), self.timeout_s)
             except TimeoutError as error:
                 mend = "make the function faster, or give the verifier a longer timeout_s"
                 raise GenerationError(f"it timed out: {error}", where=where, mend=mend) from error
@@ -65,6 +67,14 @@ class Python(VerifierConfig):
             return checked(_plain(value), where)
 
         return score
+
+
+def with_prompt(row: Row) -> dict[str, Any]:
+    """``row`` with its messages as ``prompt``; an evaluation item has them as ``system`` and ``question``."""
+    if "prompt" in row or "question" not in row:
+        return dict(row)
+    system = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    return dict(row) | {"prompt": [*system, {"role": "user", "content": row["question"]}]}
 
 
 def load_function(path: str) -> Callable[[str, dict[str, Any]], Any]:

@@ -39,6 +39,13 @@ def test_it_gets_the_whole_completion_and_the_row(tmp_path):
     assert verify("so #### 5", ROW) == 1.0
 
 
+def test_an_item_of_an_evaluation_task_has_its_prompt_too(tmp_path):
+    verify = scorer(tmp_path, "return float([turn['content'] for turn in row['prompt']] == ['S', 'Q'])")
+    assert verify("x", ROW | {"system": "S", "question": "Q"}) == 1.0
+    asked = [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]
+    assert verify("x", ROW | {"prompt": asked}) == 1.0
+
+
 @pytest.mark.parametrize("body", ["time.sleep(5)", "\n    while True: pass"])
 def test_an_endless_function_is_interrupted(tmp_path, body):
     with pytest.raises(GenerationError, match="timed out"):
