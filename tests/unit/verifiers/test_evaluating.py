@@ -9,7 +9,7 @@ import pytest
 from kt_resources.errors import GenerationError
 from kt_resources.verifiers import ReasoningGym, build_verifier, evaluating
 from kt_resources.verifiers import reasoning_gym as module
-from kt_resources.verifiers.evaluating import ANSWERS, OWN_TEXT, ROWS, evaluating_calls
+from kt_resources.verifiers.evaluating import ANSWERS, OWN_TEXT, ROWS, answer_fits, evaluating_calls
 from kt_resources.verifiers.grammars import expression, literal, number, shifts
 
 EVALUATING = sorted({*ANSWERS, *ROWS})
@@ -176,3 +176,10 @@ def test_no_expressions(text):
 def test_shifts():
     assert shifts("((0xd6e3 * 0x2c49) + (0x4167 << 0x3))") and shifts("0x1ff")
     assert not any(map(shifts, ("0x2 ** 0x9", "(0x1 << 0xfffff)", "(0x1 << 0x3 * 0xffff)", "exit()", "0x1ffffffff")))
+
+
+def test_the_question_written_again_is_no_answer_where_it_has_one() -> None:
+    entry = {"answer": "x**2/2 + C", "metadata": {"variable": "x"}}
+    assert answer_fits("simple_integration", "x**2/2", entry)
+    assert not answer_fits("simple_integration", "Integral(x, x)", entry)
+    assert answer_fits("simple_integration", "Integral(sin(x), x)", entry | {"answer": "Integral(sin(x), x) + C"})
