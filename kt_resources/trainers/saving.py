@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kt_resources.trainers.stored import as_stored
+
 if TYPE_CHECKING:
     import torch
 
@@ -58,9 +60,10 @@ def _is_names(value: object) -> bool:
 
 
 def merged_weights(start_dir: Path, adapter_dir: Path) -> dict[str, "torch.Tensor"]:
-    """The start model with the adapter folded in, computed in float32.
+    """The start model with the adapter folded in, computed in float32, by the names that its checkpoint has.
 
-    The start is loaded anew in full precision, whatever it was trained on: a quantized base takes no part.
+    The start is loaded anew in full precision, whatever it was trained on: a quantized base takes no part. What the
+    model does not read, as buffers of older versions, is the start's.
     """
     import torch
     from peft import PeftModel
@@ -69,7 +72,9 @@ def merged_weights(start_dir: Path, adapter_dir: Path) -> dict[str, "torch.Tenso
 
     start = load_model(start_dir, dtype=torch.float32)
     merged = PeftModel.from_pretrained(start, str(adapter_dir)).merge_and_unload(safe_merge=True)
-    return merged.state_dict()
+    weights = as_stored(merged, merged.state_dict())
+    unread = {name: file for name, file in tensors(start_dir).items() if name not in weights}
+    return weights | {name: read_tensor(file, name) for name, file in unread.items()}
 
 
 def moved_weights(start_dir: Path, kept: Path, trained_dtype: "torch.dtype") -> dict[str, "torch.Tensor"]:

@@ -77,6 +77,9 @@ def _load(spec: TrainSpec) -> tuple[Any, Any]:
     from transformers import AutoTokenizer
 
     from kt_resources.trainers.kinds import load_model
+    from kt_resources.trainers.saving import tensors
+    from kt_resources.trainers.stored import require_names
+    from kt_resources.trainers.updates.targets import NO_ADAPTER_ON_EXPERTS, has_fused_experts
 
     tokenizer = AutoTokenizer.from_pretrained(spec.model_dir)
     if tokenizer.eos_token_id is None or not tokenizer.chat_template:
@@ -84,6 +87,9 @@ def _load(spec: TrainSpec) -> tuple[Any, Any]:
         raise TrainingError(f"the start model has no {lacks}", where=str(spec.model_dir))
     arguments = spec.update.load_arguments(spec.precision)
     model = load_model(spec.model_dir, dtype=load_dtype(spec), **arguments)
+    require_names(model, tensors(spec.model_dir).keys(), str(spec.model_dir))
+    if spec.update.has_adapter and has_fused_experts(model) and is_rank_zero():
+        print(NO_ADAPTER_ON_EXPERTS, flush=True)
     spec.update.prepare(model)
     return model, tokenizer
 

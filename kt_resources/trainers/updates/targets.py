@@ -22,12 +22,15 @@ PARENTS = {"attention": ("attn", "attention"), "mlp": ("mlp", "feed_forward")}
 KEYS_AND_VALUES = ("k_proj", "v_proj", "qkv_proj", "query_key_value")
 """The layers that make keys and values; a fused one makes the queries too."""
 
+NO_ADAPTER_ON_EXPERTS = "a mixture's experts, one tensor a layer in memory, take no adapter"
+
 
 class TargetedUpdate(UpdateStrategy):
     """An adapter on some of the linear layers.
 
     Attributes:
-        target_modules: ``all-linear``, ``attention``, ``mlp`` or names of layers; the output head is never adapted.
+        target_modules: ``all-linear``, ``attention``, ``mlp`` or names of layers; the output head is never adapted, nor
+            are the experts of a mixture.
     """
 
     target_modules: TargetModules = "all-linear"
@@ -56,6 +59,7 @@ def target_names(model: "PreTrainedModel", targets: TargetModules) -> list[str]:
     missing = [name for name in wanted if not any(path == name or path.endswith(f".{name}") for path in paths)]
     if missing or not wanted:
         what = f"the model has no layer {', '.join(missing)}" if missing else f"the model has no {targets} layers"
+        what += f"; {NO_ADAPTER_ON_EXPERTS}" if has_fused_experts(model) else ""
         raise TrainingError(what, where="update.target_modules", mend=f"name layers among: {', '.join(there)}")
     return wanted
 
@@ -76,6 +80,11 @@ def linear_names(model: "PreTrainedModel") -> dict[str, list[str]]:
     for path, _ in linear_layers(model):
         found[_group(path)][path.rpartition(".")[2]] = None
     return {group: list(names) for group, names in found.items()}
+
+
+def has_fused_experts(model: "PreTrainedModel") -> bool:
+    """Whether the experts of a mixture are matrices side by side in one tensor, and no linear layers."""
+    return any(parameter.dim() == 3 and ".experts." in name for name, parameter in model.named_parameters())
 
 
 def _group(path: str) -> str:

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from kt_resources.trainers.kinds import load_model
 from kt_resources.trainers.saving import (
     copy_all_but_weights,
+    merged_weights,
     moved_weights,
     read_tensor,
     save_adapter,
@@ -49,6 +52,22 @@ def test_full_training_in_bfloat16_adds_only_what_was_learned(tmp_path: Path) ->
         save_file({"w": values}, folder / "model.safetensors")
     moved = moved_weights(start, kept, torch.bfloat16)["w"]
     assert torch.allclose(moved, torch.tensor([0.1, 0.1 + 0.125 - 0.10009765625]), atol=1e-8)
+
+
+def test_merged_weights_have_the_starts_names_and_what_the_model_does_not_read(
+    make_family: Any, tmp_path: Path
+) -> None:
+    """GPT-NeoX's head is called otherwise in memory; a mask that older versions stored stays as it is."""
+    from peft import LoraConfig, get_peft_model
+
+    start, mask = make_family("gpt_neox"), "gpt_neox.layers.0.attention.masked_bias"
+    weights = load_file(start / "model.safetensors") | {mask: torch.tensor(-1e9)}
+    save_file(weights, start / "model.safetensors", metadata={"format": "pt"})
+    adapted = get_peft_model(load_model(start), LoraConfig(r=2, target_modules=["dense"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    merged = merged_weights(start, tmp_path / "adapter")
+    changed = {name for name, tensor in weights.items() if not merged[name].equal(tensor)}
+    assert changed == {f"gpt_neox.layers.{layer}.attention.dense.weight" for layer in (0, 1)}
 
 
 def test_the_adapters_config_has_no_paths_and_a_fixed_order(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kt_resources.errors import TrainingError
-from kt_resources.trainers.updates.targets import keys_and_values, last_of_mlp, target_names
+from kt_resources.trainers.updates.targets import has_fused_experts, keys_and_values, last_of_mlp, target_names
 
 SPLIT = (["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"])
 FAMILIES = {
@@ -88,3 +88,12 @@ def test_a_layer_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(TrainingError, match=r"(?s)no layer q_proj.*dense, .*query_key_value") as caught:
         target_names(_model("gpt_neox"), ("q_proj",))
     assert "update.target_modules" in str(caught.value)
+
+
+def test_a_mixture_has_adapters_on_attention_alone() -> None:
+    """The experts are one tensor a layer: all-linear is attention, and the MLP is refused with the reason."""
+    model = _model("mixtral")
+    assert has_fused_experts(model) and not has_fused_experts(_model("llama"))
+    assert target_names(model, "all-linear") == ["k_proj", "o_proj", "q_proj", "v_proj"]
+    with pytest.raises(TrainingError, match=r"no mlp layers; a mixture's experts.* take no adapter"):
+        target_names(model, "mlp")
