@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kt_resources.compute.memory.shape import ties_embeddings
 from kt_resources.trainers.kinds import load_model, scores
 from kt_resources.trainers.release import give_memory_back
 from kt_resources.trainers.saving import read_tensor, tensors
+from kt_resources.trainers.stored import stored_weight
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
 Prompt = Sequence[dict[str, str]]
+
+EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight")
+"""How the families' names of the embedding end, GPT-NeoX's and GPT-2's last."""
 
 NO_COMPARISON = 1e9
 """Stands for a distance between things of different shape: beyond any limit, and still a number in JSON."""
@@ -126,7 +131,7 @@ def _embedding_rows(folder: Path) -> int | None:
     from safetensors import safe_open
 
     for name, file in tensors(folder).items():
-        if name.endswith("embed_tokens.weight"):
+        if name.endswith(EMBEDDINGS):
             with safe_open(file, framework="pt") as stored:
                 return stored.get_slice(name).get_shape()[0]
     return None
@@ -260,13 +265,15 @@ def _mean_kl(one: list["torch.Tensor"], other: list["torch.Tensor"]) -> float:
 
 def _ties_survive(start_dir: Path, model_dir: Path, model: "PreTrainedModel") -> bool:
     """The tie flag is the start's; and tied weights are one after a reload, whatever the files hold."""
-    tied = [bool(_json(folder / "config.json").get("tie_word_embeddings")) for folder in (start_dir, model_dir)]
+    tied = [ties_embeddings(_json(folder / "config.json")) for folder in (start_dir, model_dir)]
     if tied[0] != tied[1]:
         return False
     stored = tensors(model_dir)
+    embeddings = model.get_input_embeddings(), model.get_output_embeddings()
+    names = [stored_weight(model, module) for module in embeddings]
     if not tied[0]:
-        return "lm_head.weight" in stored
-    if "lm_head.weight" in stored:
-        embedding = next(name for name in stored if name.endswith("embed_tokens.weight"))
-        return read_tensor(stored["lm_head.weight"], "lm_head.weight").equal(read_tensor(stored[embedding], embedding))
-    return model.get_input_embeddings().weight.equal(model.get_output_embeddings().weight)
+        return names[1] in stored
+    if all(name in stored for name in names):
+        embedding, head = (read_tensor(stored[name], name) for name in names)
+        return embedding.equal(head)
+    return embeddings[0].weight.equal(embeddings[1].weight)

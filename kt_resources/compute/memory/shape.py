@@ -125,7 +125,7 @@ def shape_of_config(config: Mapping[str, Any], name: str = "") -> ModelShape:
     Raises:
         RecipeError: a size is missing.
     """
-    config = config.get("text_config", config)
+    whole, config = config, config.get("text_config", config)
     found: dict[str, Any] = {
         ours: next((config[key] for key in keys if config.get(key)), None) for ours, keys in KEYS.items()
     }
@@ -139,11 +139,25 @@ def shape_of_config(config: Mapping[str, Any], name: str = "") -> ModelShape:
         **found,
         kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=config.get("head_dim") or found["hidden"] // heads,
-        tied=bool(config.get("tie_word_embeddings", True)),
+        tied=ties_embeddings(whole),
         gated=config.get("model_type") not in ("gpt_neox", "gpt2", "phi", "opt", "falcon"),
         qkv_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
         stored_bytes=4.0 if config.get("dtype", config.get("torch_dtype")) == "float32" else 2.0,
     )
+
+
+def ties_embeddings(config: Mapping[str, Any]) -> bool:
+    """Whether input and output embedding are one matrix: as a ``config.json`` says, or by its family's default.
+
+    A published config leaves out what is the family's default in transformers, which is imported for that alone.
+    """
+    for part in (config, config.get("text_config") or {}):
+        if "tie_word_embeddings" in part:
+            return bool(part["tie_word_embeddings"])
+    from transformers import CONFIG_MAPPING
+
+    family = config.get("model_type")
+    return family in CONFIG_MAPPING and bool(getattr(CONFIG_MAPPING[family](), "tie_word_embeddings", False))
 
 
 def shape_of_folder(folder: Path) -> ModelShape:

@@ -142,6 +142,27 @@ def test_a_head_stored_beside_tied_embeddings_must_equal_them(broken: Any) -> No
     assert broken(lambda copy: _edit_weights(copy, damage))["tied_embeddings_survive"] is False
 
 
+@pytest.mark.parametrize(
+    ("family", "head", "embedding"),
+    [("gpt_neox", "embed_out.weight", "gpt_neox.embed_in.weight"), ("gemma", None, "model.embed_tokens.weight")],
+)
+def test_ties_and_vocabulary_are_found_whatever_the_family_calls_them(
+    make_family: Any, tmp_path: Path, family: str, head: str | None, embedding: str
+) -> None:
+    """GPT-NeoX's head is a matrix of its own; Gemma's is the embedding, though its config leaves that out."""
+    start = make_family(family)
+    config = json.loads((start / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    (start / "config.json").write_text(json.dumps(config))
+    shutil.copytree(start, tmp_path / "artifact" / "model")
+    facts = measure(start, tmp_path / "artifact", Probes())
+    assert facts["tied_embeddings_survive"] and facts["vocab_size_identical"]
+    _edit_weights(tmp_path / "artifact", lambda weights: weights.pop(head or embedding))
+    lost = measure(start, tmp_path / "artifact", Probes())
+    assert (lost["tied_embeddings_survive"], lost["vocab_size_identical"]) == (head is None, head is not None)
+    assert not lost["finite"]
+
+
 def test_a_model_that_stops_shows(broken: Any) -> None:
     """A final norm of zero makes all logits equal; the greedy choice is token 0, declared a stop token here."""
 

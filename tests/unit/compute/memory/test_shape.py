@@ -2,10 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kt_resources.compute.memory.shape import published, published_names, shape_of_config, shape_of_folder
+from kt_resources.compute.memory.shape import (
+    published,
+    published_names,
+    shape_of_config,
+    shape_of_folder,
+    ties_embeddings,
+)
 from kt_resources.errors import RecipeError
 
 BILLIONS = {
@@ -37,6 +44,9 @@ def test_every_published_shape_parses() -> None:
     assert all(published(name).parameters > 1e8 for name in published_names())
 
 
+SIZES = {"num_hidden_layers": 2, "hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "vocab_size": 10}
+
+
 def test_an_unknown_name_lists_those_there_are() -> None:
     with pytest.raises(RecipeError, match=r"no shape is called 'llama-9'[\s\S]*llama-2-7b"):
         published("llama-9")
@@ -64,13 +74,21 @@ def test_a_config_without_a_size_is_refused_by_the_name_of_the_size(tmp_path: Pa
 
 
 def test_the_text_part_of_a_multimodal_config_counts() -> None:
-    text = {
-        "num_hidden_layers": 2,
-        "hidden_size": 8,
-        "intermediate_size": 16,
-        "num_attention_heads": 2,
-        "vocab_size": 10,
-        "tie_word_embeddings": False,
-    }
+    text = SIZES | {"tie_word_embeddings": False}
     shape = shape_of_config({"vision_config": {"hidden_size": 99}, "text_config": text})
     assert (shape.hidden, shape.kv_heads, shape.head_dim, shape.tied) == (8, 2, 4, False)
+
+
+@pytest.mark.parametrize(
+    ("config", "tied"),
+    [
+        ({"model_type": "gemma"}, True),
+        ({"model_type": "gpt_neox"}, False),
+        ({"model_type": "gemma", "tie_word_embeddings": False}, False),
+        ({"model_type": "gemma3", "text_config": SIZES | {"tie_word_embeddings": False}}, False),
+        ({"model_type": "a family that transformers has not"}, False),
+    ],
+)
+def test_embeddings_are_tied_as_the_config_or_its_family_says(config: dict[str, Any], tied: bool) -> None:
+    assert ties_embeddings(config) == tied
+    assert shape_of_config(SIZES | config).tied == tied
