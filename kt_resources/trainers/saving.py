@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kt_resources.trainers.stored import as_stored
+from kt_resources.trainers.stored import as_stored, tied_names
 
 if TYPE_CHECKING:
     import torch
@@ -80,18 +80,27 @@ def merged_weights(start_dir: Path, adapter_dir: Path) -> dict[str, "torch.Tenso
 def moved_weights(start_dir: Path, kept: Path, trained_dtype: "torch.dtype") -> dict[str, "torch.Tensor"]:
     """The start's own weights plus what training added: ``W₀ + (W − round(W₀))`` in float32.
 
-    Training began from ``W₀`` rounded to ``trained_dtype``; the rounding itself is no learning and is taken out.
+    Training began from ``W₀`` rounded to ``trained_dtype``; the rounding itself is no learning and is taken out. Of
+    tied weights ``kept`` holds one, and a start that stores them all gets it in each place.
     """
-    trained = tensors(kept)
+    trained, stored = tensors(kept), tensors(start_dir)
+    twins = _twins(start_dir) if stored.keys() - trained.keys() else {}
     moved = {}
-    for name, file in tensors(start_dir).items():
-        before = read_tensor(file, name)
-        if name in trained and before.is_floating_point():
-            after = read_tensor(trained[name], name)
+    for name, file in stored.items():
+        before, source = read_tensor(file, name), name if name in trained else twins.get(name, name)
+        if source in trained and before.is_floating_point():
+            after = read_tensor(trained[source], source)
             moved[name] = before.float() + (after.float() - before.to(trained_dtype).float())
         else:
             moved[name] = before
     return moved
+
+
+def _twins(folder: Path) -> dict[str, str]:
+    """The checkpoint's names of tied weights, each with the other."""
+    from kt_resources.trainers.kinds import load_model
+
+    return tied_names(load_model(folder, device_map="meta"))
 
 
 def save_model(weights: Mapping[str, "torch.Tensor"], start_dir: Path, model_dir: Path) -> None:
@@ -108,7 +117,16 @@ def save_model(weights: Mapping[str, "torch.Tensor"], start_dir: Path, model_dir
     for file in weight_files(start_dir):
         names = sorted(name for name, place in stored.items() if place == file)
         cast = {name: weights[name].to(read_tensor(file, name).dtype).contiguous() for name in names}
-        save_file(cast, model_dir / file.name, metadata={"format": "pt"})
+        save_file(_apart(cast), model_dir / file.name, metadata={"format": "pt"})
+
+
+def _apart(weights: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+    """Tensors that share memory, as tied ones do, each with its own: safetensors writes no others."""
+    own: dict[int, str] = {}
+    return {
+        name: tensor if own.setdefault(tensor.data_ptr(), name) == name else tensor.clone()
+        for name, tensor in weights.items()
+    }
 
 
 def copy_all_but_weights(start_dir: Path, model_dir: Path) -> None:

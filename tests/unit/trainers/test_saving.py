@@ -1,6 +1,7 @@
 """Saving: byte for byte but for the weights, in the start's own type, names and files."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,28 @@ def test_merged_weights_have_the_starts_names_and_what_the_model_does_not_read(
     merged = merged_weights(start, tmp_path / "adapter")
     changed = {name for name, tensor in weights.items() if not merged[name].equal(tensor)}
     assert changed == {f"gpt_neox.layers.{layer}.attention.dense.weight" for layer in (0, 1)}
+
+
+def test_tied_weights_that_the_start_stores_twice_are_saved_twice(tmp_path: Path) -> None:
+    """In memory they are one tensor, which safetensors refuses to write under two names."""
+    save_file({"embed": torch.zeros(2), "head": torch.zeros(2)}, tmp_path / "model.safetensors")
+    one = torch.ones(2)
+    save_model({"embed": one, "head": one}, tmp_path, tmp_path / "saved")
+    saved = load_file(tmp_path / "saved" / "model.safetensors")
+    assert {name: tensor.tolist() for name, tensor in saved.items()} == {"embed": [1, 1], "head": [1, 1]}
+
+
+def test_what_full_training_keeps_of_tied_weights_goes_to_each_place(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """transformers keeps the embedding alone; a start that stores the head too has it moved along."""
+    start, kept, head, embedding = tmp_path / "start", tmp_path / "kept", "lm_head.weight", "model.embed_tokens.weight"
+    shutil.copytree(tiny_model_dir, start)
+    weights = load_file(start / "model.safetensors")
+    save_file(weights | {head: weights[embedding].clone()}, start / "model.safetensors", metadata={"format": "pt"})
+    kept.mkdir()
+    save_file(weights | {embedding: weights[embedding] + 1}, kept / "model.safetensors")
+    moved = moved_weights(start, kept, torch.float32)
+    assert moved[head].equal(moved[embedding])
+    assert torch.allclose(moved[head], weights[embedding] + 1)
 
 
 def test_the_adapters_config_has_no_paths_and_a_fixed_order(tmp_path: Path) -> None:
