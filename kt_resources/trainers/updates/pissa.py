@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from kt_resources.compute.needs import Precision
+from kt_resources.errors import TrainingError
 from kt_resources.trainers.updates.lora import LoraBase
 from kt_resources.trainers.updates.reference import add_reference, over_the_start
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 class Pissa(LoraBase):
     """LoRA's options; learns faster than LoRA from the same rank. The scale defaults to 1: alpha = r.
 
+    ``r`` is the smaller side of every layer at most.
+
     Attributes:
         niter: steps of a fast approximate SVD; None computes it exactly, which takes minutes on a model of 7B.
     """
@@ -31,7 +34,18 @@ class Pissa(LoraBase):
     niter: int | None = Field(default=None, ge=1)
 
     def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig":
-        """The LoRA that PEFT starts from the largest singular values."""
+        """The LoRA that PEFT starts from the largest singular values.
+
+        Raises:
+            TrainingError: a layer has fewer than ``r``.
+        """
+        path, (rows, columns) = min(self.target_shapes(model).items(), key=lambda layer: min(layer[1]))
+        if self.r > min(rows, columns):
+            raise TrainingError(
+                f"{path} ({rows} × {columns}) has no {self.r} singular values",
+                where="update.r",
+                mend=f"take r of {min(rows, columns)} at most, or name wider layers in update.target_modules",
+            )
         start = "pissa" if self.niter is None else f"pissa_niter_{self.niter}"
         config = self._lora_config(model, init_lora_weights=start)
         config.lora_alpha = self.r if self.alpha is None else self.alpha

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from kt_resources.errors import TrainingError
 from kt_resources.trainers.updates.targets import TargetedUpdate
 
 if TYPE_CHECKING:
@@ -37,8 +38,20 @@ class Poly(TargetedUpdate):
     splits: int = Field(default=1, ge=1, le=64)
 
     def peft_config(self, model: "PreTrainedModel", total_steps: int) -> "peft.PeftConfig":
-        """The mixture that PEFT puts on the model."""
+        """The mixture that PEFT puts on the model.
+
+        Raises:
+            TrainingError: ``splits`` do not divide a layer's sizes.
+        """
         from peft import PolyConfig
+
+        for path, (rows, columns) in self.target_shapes(model).items():
+            if rows % self.splits or columns % self.splits:
+                raise TrainingError(
+                    f"{path} ({rows} × {columns}) cannot be cut into {self.splits} equal parts",
+                    where="update.splits",
+                    mend="take a number that divides the sizes of all layers, as 2 or 4, or name other layers",
+                )
 
         return PolyConfig(
             task_type="CAUSAL_LM",

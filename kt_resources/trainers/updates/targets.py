@@ -39,11 +39,18 @@ class TargetedUpdate(UpdateStrategy):
         """The names of the layers in ``model``, as PEFT takes them."""
         return target_names(model, self.target_modules)
 
+    def target_shapes(self, model: "PreTrainedModel") -> dict[str, tuple[int, int]]:
+        """Path → shape (out, in) of those layers."""
+        names = self.targets(model)
+        return {
+            path: shape
+            for path, shape in linear_layers(model)
+            if any(f".{path}".endswith(f".{name}") for name in names)
+        }
+
     def target_weights(self, model: "PreTrainedModel") -> list[str]:
         """The full names of those layers' weights."""
-        names = self.targets(model)
-        paths = [path for path, _ in linear_layers(model) if any(f".{path}".endswith(f".{name}") for name in names)]
-        return [f"{path}.weight" for path in paths]
+        return [f"{path}.weight" for path in self.target_shapes(model)]
 
 
 def target_names(model: "PreTrainedModel", targets: TargetModules) -> list[str]:

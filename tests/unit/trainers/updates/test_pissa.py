@@ -58,3 +58,16 @@ def test_the_saved_adapter_is_pefts_own_conversion(tiny_model_dir: Path, tmp_pat
         deltas.append(layer.get_delta_weight("default"))
     assert deltas[0].abs().max() > 1e-3
     assert torch.allclose(deltas[0], deltas[1], atol=1e-7)
+
+
+def test_more_ranks_than_a_layer_has_are_refused(tiny_model_dir: Path) -> None:
+    """Keys and values of the tiny model are 32 × 64."""
+    from kt_resources.errors import TrainingError
+    from kt_resources.trainers.kinds import load_model
+    from kt_resources.trainers.updates.pissa import Pissa
+
+    model = load_model(tiny_model_dir)
+    Pissa(r=32).peft_config(model, 1)
+    Pissa(r=64, target_modules=("q_proj",)).peft_config(model, 1)
+    with pytest.raises(TrainingError, match=r"(?s)k_proj \(32 × 64\) has no 33 singular values.*take r of 32 at most"):
+        Pissa(r=33).peft_config(model, 1)

@@ -1,6 +1,7 @@
 """A mixture of experts: its weights, its splits, and that it is one LoRA once trained."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,15 @@ def test_the_artifact_is_a_lora_and_its_merge(make_spec: Any, run: Any) -> None:
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 8, 1.0)
     assert facts["trained_saved_max_logit_diff"] < 1e-5
     assert facts["adapter_merged_max_logit_diff"] < 1e-5
+
+
+def test_splits_that_do_not_divide_a_layer_are_refused(tiny_model_dir: Path) -> None:
+    """Queries of the tiny model are 64 × 64: in 2 parts, not in 3."""
+    from kt_resources.errors import TrainingError
+    from kt_resources.trainers.kinds import load_model
+    from kt_resources.trainers.updates.poly import Poly
+
+    model = load_model(tiny_model_dir)
+    Poly(splits=2).peft_config(model, 1)
+    with pytest.raises(TrainingError, match=r"(?s)update.splits: .*q_proj \(64 × 64\) cannot be cut into 3 .*divides"):
+        Poly(splits=3).peft_config(model, 1)
