@@ -20,6 +20,9 @@ SCORER = "ForSequenceClassification"
 HEAD = "score.weight"
 """The head's one tensor, (1, hidden size), as transformers' decoder families name it."""
 
+OUTPUT_HEADS = ("lm_head.", "embed_out.")
+"""How the checkpoint's names of a language model's head begin, GPT-NeoX's last."""
+
 
 def scores(folder: Path) -> bool:
     """Whether the checkpoint in ``folder`` gives a number for a text (a reward model) in place of answering it."""
@@ -87,7 +90,7 @@ def _write_weights(language_model: Path, folder: Path, hidden_size: int) -> None
 
     stored, files = tensors(language_model), weight_files(language_model)
     for file in files:
-        names = [name for name, place in stored.items() if place == file and not name.startswith("lm_head.")]
+        names = [name for name, place in stored.items() if place == file and not name.startswith(OUTPUT_HEADS)]
         weights = {name: read_tensor(file, name) for name in names}
         if file == files[-1]:
             weights[HEAD] = torch.zeros(1, hidden_size, dtype=next(iter(weights.values())).dtype)

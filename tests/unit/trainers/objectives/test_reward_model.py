@@ -10,6 +10,7 @@ import pytest
 
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.kinds import load_model, scores, write_reward_model
+from kt_resources.trainers.saving import tensors
 from kt_resources.trainers.spec import TrainSpec
 
 
@@ -99,6 +100,13 @@ def test_it_is_read_at_the_token_it_was_trained_on(
     written = json.loads((write_reward_model(start, tmp_path / "start") / "config.json").read_text())
     trained = build(make_spec("reward_model", model_dir=start)).model.config
     assert written["pad_token_id"] == trained.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+def test_a_language_models_head_is_left_out_whatever_it_is_called(make_family: Any, tmp_path: Path) -> None:
+    language_model = make_family("gpt_neox")
+    folder = write_reward_model(language_model, tmp_path / "start")
+    assert tensors(language_model).keys() - tensors(folder).keys() == {"embed_out.weight"}
+    assert tensors(folder).keys() - tensors(language_model).keys() == {"score.weight"}
 
 
 def test_a_family_without_such_a_head_is_refused(tiny_model_dir: Path, tmp_path: Path) -> None:
