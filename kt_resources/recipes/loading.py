@@ -106,16 +106,29 @@ def _mistake(path: Path, error: ValidationError, tree: Any) -> RecipeError:
 def _problems(error: ValidationError) -> list[tuple[Problem, bool]]:
     """Every problem, and whether it may be of a field that the file does not have.
 
-    Those that a recipe found in its own references are told one by one.
+    Those that a recipe found in its own references are told one by one; a list that only lacks an item because that
+    item is refused is not told.
     """
     found: list[tuple[Problem, bool]] = []
-    for problem in error.errors():
+    errors = error.errors()
+    for problem in errors:
+        if _follows(problem, [other["loc"] for other in errors]):
+            continue
         cause = problem.get("ctx", {}).get("error")
         if isinstance(cause, RecipeProblems):
             found += [(one, True) for one in cause.problems]
         else:
             found.append((Problem(tuple(problem["loc"]), _in_words(problem)), problem["type"] == "missing"))
     return found
+
+
+def _follows(problem: Any, places: Sequence[tuple[str | int, ...]]) -> bool:
+    """Whether a list is told to be too short though enough items were given, some of which are refused themselves."""
+    place, items = problem["loc"], problem.get("input")
+    if problem["type"] != "too_short" or not isinstance(items, list | tuple | dict):
+        return False
+    inside = any(len(other) > len(place) and other[: len(place)] == place for other in places)
+    return inside and len(items) >= problem["ctx"]["min_length"]
 
 
 def _closest(tree: Any, keys: Sequence[Any], absent: bool) -> tuple[list[Any], Any]:

@@ -215,6 +215,27 @@ def test_a_place_is_named_as_it_stands_in_the_file(tmp_path: Path) -> None:
         load_recipe(write(tmp_path, moving, "fourth"))
 
 
+def test_a_list_whose_only_item_is_refused_is_not_told_to_be_empty(tmp_path: Path) -> None:
+    text = "\n".join(GOOD.split("\n")[:-2]) + "\n"  # without the second step
+    text = text.replace("objective: {type: sft}", "objective: {type: sfd}").replace("policy: sft", "policy: base_model")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert "'sfd' is none of" in str(caught.value) and "at least" not in str(caught.value)
+
+
+TOO_SHORT = {
+    "no step at all": (GOOD.partition("training:")[0] + "training: []\n", "at least 1 item"),
+    "one input, refused besides": (GOOD + "merge: {method: ties, inputs: [7]}\n", "at least 2 items"),
+}
+
+
+@pytest.mark.parametrize("case", TOO_SHORT)
+def test_a_list_that_is_too_short_is_told(case: str, tmp_path: Path) -> None:
+    text, told = TOO_SHORT[case]
+    with pytest.raises(RecipeError, match=told):
+        load_recipe(write(tmp_path, text))
+
+
 def test_how_many_problems_are_left_is_told(tmp_path: Path) -> None:
     wrong = GOOD.replace("line: mine\n", "line: mine\n" + "".join(f"odd{number}: 1\n" for number in range(8)))
     with pytest.raises(RecipeError, match=r"odd5: no such key.*\n  and 2 more\n") as caught:
