@@ -26,6 +26,9 @@ TINY = ModelShape(
 )
 """The random model of under a million parameters."""
 
+SIZE = re.compile(r"[ae]?(\d+x)?\d+(\.\d+)?[bm]")
+"""A word of a model's name that says its size: 7b, 8x7b, 135m, a3b."""
+
 GGUF_KEYS = {
     "layers": "block_count",
     "hidden": "embedding_length",
@@ -64,18 +67,30 @@ def source_shape(source: BaseModelSource) -> ModelShape:
 
 
 def _hub_shape(source: HubModel) -> ModelShape:
-    """From the local cache of the hub, or from a published model whose name the id contains."""
+    """From the local cache of the hub, or from a published model that the id names."""
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(source.hub, "config.json", revision=source.revision)
     if isinstance(cached, str):
         return shape_of_config(json.loads(Path(cached).read_text()), source.hub)
-    told = re.sub(r"[^a-z0-9.]", "", source.hub.lower())
-    for name in published_names():
-        if all(part in told for part in name.split("-")):
-            return published(name)
+    if name := _named_in(source.hub):
+        return published(name)
     mend = f"say --model NAME; there are: {', '.join(published_names())}"
     raise RecipeError(f"nothing here tells the shape of {source.hub}", where="base_model.hub", mend=mend)
+
+
+def _named_in(hub: str) -> str | None:
+    """The published model whose words all stand in the id's name, which says no other size beside.
+
+    >>> _named_in("meta-llama/Llama-3.1-8B-Instruct"), _named_in("mistralai/Mixtral-8x7B-v0.1")
+    ('llama-3.1-8b', None)
+    """
+    words = set(re.split(r"[-_]", hub.lower().partition("/")[2]))
+    for name in published_names():
+        parts = set(name.split("-"))
+        if parts <= words and not any(SIZE.fullmatch(word) for word in words - parts):
+            return name
+    return None
 
 
 def gguf_shape(file: Path) -> ModelShape:

@@ -15,6 +15,7 @@ from kt_resources.compute.catalog import Prices, load_prices, named_device
 from kt_resources.compute.memory.parts import Lengths, ObjectiveMemory, Rollouts, UpdateMemory
 from kt_resources.compute.memory.shape import ModelShape, published
 from kt_resources.compute.memory.training import Training
+from kt_resources.errors import RecipeError
 from kt_resources.recipes.base_model import HubModel, RandomModel
 from kt_resources.store.manifest import Manifest
 from kt_resources.store.store import Artifact, Store
@@ -66,6 +67,33 @@ def test_a_random_base_and_a_hub_id_have_shapes() -> None:
     assert source_shape(RandomModel()) == TINY
     hub = HubModel(hub="meta-llama/Llama-3.1-8B-Instruct", revision="0" * 40)
     assert source_shape(hub) == published("llama-3.1-8b")
+
+
+@pytest.mark.parametrize(
+    ("hub", "name"),
+    [
+        ("Qwen/Qwen2.5-Coder-7B", "qwen2.5-7b"),
+        ("unsloth/Llama-3.2-3B-bnb-4bit", "llama-3.2-3b"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b"),
+    ],
+)
+def test_a_hub_id_names_a_published_size_in_whole_words(hub: str, name: str) -> None:
+    assert source_shape(HubModel(hub=hub, revision="0" * 40)) == published(name)
+
+
+@pytest.mark.parametrize(
+    "hub",
+    [
+        "mistralai/Mixtral-8x7B-Instruct-v0.1",
+        "meta-llama/Llama-3.2-11B-Vision-Instruct",
+        "Qwen/Qwen2.5-14B-Instruct",
+        "someone/Llama-3.1-8B-pruned-4B",
+        "llama-3.1-8b/other",
+    ],
+)
+def test_a_hub_id_of_another_size_asks_for_the_model(hub: str) -> None:
+    with pytest.raises(RecipeError, match="--model NAME"):
+        source_shape(HubModel(hub=hub, revision="0" * 40))
 
 
 def test_the_embedded_ggufs_header_tells_its_shape() -> None:
