@@ -75,6 +75,7 @@ def situation_of(asked: Asked, draft: Draft, seen: list[Seen], folder: Path) -> 
         shape=_shape(asked, draft, folder),
         device=_device(asked.device),
         **count,
+        distinct=draft.judged_prompts,
         verifiable=draft.verifier["type"] != "none",
         longest=draft.max_tokens,
         mean=draft.max_tokens / 2,

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kt_assets.plan.suggest.chain import FEWEST_PROMPTS
 from kt_assets.sources.look import Seen
 from kt_resources.errors import DataError, RecipeError
 
 FEWEST_ROWS = 20
-FEWEST_PROMPTS_FOR_RL = 32
 MARGIN = 1.25
 """Tokens are counted without a tokenizer, and rows beyond the limit are dropped."""
 
@@ -78,6 +78,16 @@ class Draft:
         """The prompts of the sources that are split for evaluation."""
         train = [seen.num_prompts for seen in self.rows.values() if seen.kind == "examples"]
         return sum(train) or sum(seen.num_prompts for seen in self.rows.values())
+
+    @property
+    def judged(self) -> list[str]:
+        """The sources whose prompts a program may judge answers to: prompts of their own, else the examples'."""
+        return self.of_kind("prompts") or self.of_kind("examples")
+
+    @property
+    def judged_prompts(self) -> int:
+        """The distinct prompts of :attr:`judged`."""
+        return sum(self.rows[name].num_prompts for name in self.judged)
 
     @property
     def small(self) -> bool:
@@ -194,12 +204,11 @@ def _add_preference(draft: Draft) -> None:
 
 def _add_grpo(draft: Draft) -> None:
     """Reinforcement learning where a program can tell right answers: on prompts of their own, else on the examples'."""
-    names = draft.of_kind("prompts") or draft.of_kind("examples")
-    count = sum(draft.rows[name].num_prompts for name in names)
+    names, count = draft.judged, draft.judged_prompts
     if draft.verifier["type"] == "none":
         draft.reasons.append(Reason("no grpo", "nothing tells a right answer from a wrong one"))
-    elif count < FEWEST_PROMPTS_FOR_RL:
-        draft.reasons.append(Reason("no grpo", f"{count} prompts are too few ({FEWEST_PROMPTS_FOR_RL})"))
+    elif count < FEWEST_PROMPTS:
+        draft.reasons.append(Reason("no grpo", f"{count} prompts are too few ({FEWEST_PROMPTS})"))
     else:
         draft.datasets["rl_prompts"] = {"type": "prompts", "sources": names, "validation_rows": max(4, count // 10)}
         objective = {"type": "grpo", "num_generations": 8, "max_completion_length": draft.max_new_tokens}

@@ -20,6 +20,7 @@ class Situation:
     Attributes:
         examples: prompts with an answer; ``pairs`` better and worse answers; ``labels`` answers judged one by one;
             ``prompts`` without an answer to learn from.
+        distinct: prompts among those to judge answers by, each counted once; None takes every row for one.
         verifiable: whether a program can tell a right answer (a verifier is set).
         longest: tokens of the longest row; ``mean`` of all.
         answer_tokens: of the longest answer.
@@ -32,6 +33,7 @@ class Situation:
     pairs: int = 0
     labels: int = 0
     prompts: int = 0
+    distinct: int | None = None
     verifiable: bool = False
     longest: int = 512
     mean: float = 256.0
@@ -51,7 +53,9 @@ class Situation:
     @property
     def rl_prompts(self) -> int:
         """Prompts whose answers a program can judge: those of their own, else the examples'."""
-        return (self.prompts or self.examples) if self.verifiable else 0
+        if not self.verifiable:
+            return 0
+        return self.distinct if self.distinct is not None else self.prompts or self.examples
 
 
 @dataclass(frozen=True)

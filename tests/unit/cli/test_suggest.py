@@ -86,3 +86,16 @@ def test_files_alone_become_a_recipe_that_loads_and_says_why(
     assert all(any(choice["source"] in comments for choice in step["choices"]) for step in told["steps"])
     code, _, err = kt("mine", *given, "--device", "a100-80gb", "--to", str(tmp_path / "lines"))
     assert code == 1 and "--force" in err
+
+
+def test_prompts_that_repeat_count_once(kt: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """60 rows of 25 prompts: fewer than the 32 that reinforcement learning asks for; of 35 prompts it is proposed."""
+    for prompts, objectives in ((25, ["sft"]), (35, ["sft", "grpo"])):
+        file = tmp_path / f"sums_{prompts}.jsonl"
+        rows = [{"prompt": f"What is {n % prompts} + 1?", "completion": str(n % prompts + 1)} for n in range(60)]
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        given = ("--file", str(file), "--goal", "reasoning", "--device", "a100-80gb", "--to", str(tmp_path / "lines"))
+        code, out, err = kt(*given, "--json")
+        assert code == 0, err
+        recipe = load_recipe(Path(json.loads(out)["recipe"]))
+        assert [step.objective.type for step in recipe.training] == objectives
