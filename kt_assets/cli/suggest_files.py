@@ -6,13 +6,14 @@ from typing import Any
 
 from rich.console import Console
 
-from kt_assets.cli.init.command import base_of, check_name, verifier_of
+from kt_assets.cli.init.command import base_of, check_name, source_of, verifier_of
 from kt_assets.cli.init.draft import Draft, Reason, draft_recipe
 from kt_assets.cli.init.write import write_recipe
-from kt_assets.cli.output import print_json
+from kt_assets.cli.output import print_json, print_left_out
 from kt_assets.cli.suggest import one_of, print_suggestion, suggestion_json
 from kt_assets.definitions import own_recipes
-from kt_assets.plan.base_shape import source_shape
+from kt_assets.plan.base_shape import source_context, source_shape
+from kt_assets.plan.long_rows import rows_left_out
 from kt_assets.plan.suggest.situation import GOALS, WISHES, Situation
 from kt_assets.plan.suggest.suggestion import Suggestion, suggest
 from kt_assets.sources.look import Seen, look_at
@@ -20,7 +21,7 @@ from kt_resources.compute.catalog import named_device
 from kt_resources.compute.devices import Device, find_devices
 from kt_resources.compute.memory.shape import ModelShape, published
 from kt_resources.errors import RecipeError
-from kt_resources.recipes.base_model import BaseModelSource
+from kt_resources.recipes.loading import RECIPE
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,17 @@ def suggest_files_command(asked: Asked, as_json: bool) -> int:
     check_name(line, to, asked.force)
     folder = to / line
     verifier = None if asked.verifier in (None, "auto") else verifier_of(str(asked.verifier), folder)
-    draft = draft_recipe(line, seen, base_of(asked.base or "smollm2", folder), verifier, {})
+    base = base_of(asked.base or "smollm2", folder)
+    draft = draft_recipe(line, seen, base, verifier, {"context": source_context(source_of(base, folder))})
     suggestion = suggest(situation_of(asked, draft, seen, folder))
-    path = write_recipe(with_steps(draft, suggestion), folder, asked.force)
+    left_out = rows_left_out(write_recipe(with_steps(draft, suggestion), folder, asked.force))
+    path = folder / RECIPE
     if as_json:
-        print_json(suggestion_json(suggestion, suggestion.recipe_steps()) | {"line": line, "recipe": str(path)})
+        told = {"line": line, "recipe": str(path), "left_out": left_out}
+        print_json(suggestion_json(suggestion, suggestion.recipe_steps()) | told)
     else:
         print_suggestion(Console(highlight=False), suggestion, suggestion.recipe_steps())
+        print_left_out(Console(highlight=False), left_out)
         Console(highlight=False).print(f"[green]✓[/] {path}")
     return 0
 
@@ -96,23 +101,29 @@ def _shape(asked: Asked, draft: Draft, folder: Path) -> ModelShape:
     """Of the published size, or of the draft's base model."""
     if asked.model:
         return published(asked.model)
-    from pydantic import TypeAdapter
-
-    source: Any = TypeAdapter(BaseModelSource).validate_python(dict(draft.base), context={"folder": folder})
-    return source_shape(source)
+    return source_shape(source_of(draft.base, folder))
 
 
 def with_steps(draft: Draft, suggestion: Suggestion) -> Draft:
-    """``draft`` with the suggestion's steps and reasons, and the datasets that they learn from."""
+    """``draft`` with the suggestion's steps and reasons, and the datasets that they learn from.
+
+    No row may be longer than every step has room for.
+    """
     steps = suggestion.recipe_steps()
+    draft = replace(draft, most_tokens=min(draft.most_tokens, suggestion.room))
     used = {step["data"] for step in steps}
     kept = [reason for reason in draft.reasons if reason.what == "verifier"]
     return replace(
         draft,
         steps=steps,
-        datasets={name: dataset for name, dataset in draft.datasets.items() if name in used},
+        datasets={name: _within(dataset, draft.max_tokens) for name, dataset in draft.datasets.items() if name in used},
         reasons=[*kept, *(Reason(step["name"], _why(suggestion, index)) for index, step in enumerate(steps))],
     )
+
+
+def _within(dataset: dict[str, Any], limit: int) -> dict[str, Any]:
+    """``dataset`` with rows of at most ``limit`` tokens, where it has a limit of its own."""
+    return {name: limit if name == "max_seq_len" else value for name, value in dataset.items()}
 
 
 def _why(suggestion: Suggestion, index: int) -> str:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import yaml
 from rich.console import Console
 
-from kt_assets.cli.output import print_json
+from kt_assets.cli.output import print_json, print_left_out
 from kt_assets.definitions import load_lines
 from kt_assets.line import Line
+from kt_assets.plan.long_rows import rows_left_out
 from kt_assets.sources.read_file import read_file
 from kt_assets.sources.reasoning_gym import check_families
 from kt_resources.bases.locate import check_template, locate
@@ -47,7 +48,14 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
     lines = [line for line in lines if line.name not in {one.line for one in wrong}]
     if as_json:
         good = [
-            {"line": line.name, "valid": True, "assets": list(line.stages), "absent": line.absent} for line in lines
+            {
+                "line": line.name,
+                "valid": True,
+                "assets": list(line.stages),
+                "absent": line.absent,
+                "left_out": rows_left_out(line),
+            }
+            for line in lines
         ]
         bad = [{"line": one.line, "valid": False, "file": str(one.file), "error": one.error} for one in wrong]
         print_json(good + bad)
@@ -57,6 +65,7 @@ def validate_command(name: str | None, resolved: bool, as_json: bool) -> int:
         console.print(f"[green]✓[/] {line.name}: {len(line.stages)} assets")
         for absent, reason in line.absent.items():
             console.print(f"  [dim]absent: {absent} ({reason})[/]")
+        print_left_out(console, rows_left_out(line))
         if resolved:
             console.print(yaml.safe_dump(line.recipe.model_dump(mode="json"), sort_keys=False), markup=False)
     for one in wrong:

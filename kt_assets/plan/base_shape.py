@@ -26,6 +26,8 @@ TINY = ModelShape(
 )
 """The random model of under a million parameters."""
 
+TINY_CONTEXT = 2048
+
 SIZE = re.compile(r"[ae]?(\d+x)?\d+(\.\d+)?[bm]")
 """A word of a model's name that says its size: 7b, 8x7b, 135m, a3b."""
 
@@ -77,6 +79,39 @@ def _hub_shape(source: HubModel) -> ModelShape:
         return published(name)
     mend = f"say --model NAME; there are: {', '.join(published_names())}"
     raise RecipeError(f"nothing here tells the shape of {source.hub}", where="base_model.hub", mend=mend)
+
+
+def source_context(source: BaseModelSource) -> int | None:
+    """Tokens that a base model reads at once, as its own files say; None where they are not here or do not say."""
+    if isinstance(source, RandomModel):
+        return TINY_CONTEXT
+    if isinstance(source, HubModel):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(source.hub, "config.json", revision=source.revision)
+        return _config_context(Path(cached)) if isinstance(cached, str) else None
+    folder, gguf_file = locate(source)
+    return _config_context(folder / "config.json") if gguf_file is None else _gguf_context(folder / gguf_file)
+
+
+def _config_context(file: Path) -> int | None:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # told where the model is made
+        return None
+    told = config.get("text_config", config).get("max_position_embeddings")
+    return told if isinstance(told, int) else None
+
+
+def _gguf_context(file: Path) -> int | None:
+    from kt_resources.bases.gguf_file import GgufFile
+
+    try:
+        reader = GgufFile(file)
+    except (ValueError, IndexError):  # told where the model is checked
+        return None
+    field = reader.get_field(f"{reader.fields['general.architecture'].contents()}.context_length")
+    return None if field is None else int(field.contents())
 
 
 def _named_in(hub: str) -> str | None:

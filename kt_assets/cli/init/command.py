@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from rich.console import Console
 
 from kt_assets.cli.init.draft import EMBEDDED, VERIFIERS, Draft, draft_recipe
 from kt_assets.cli.init.write import write_recipe
-from kt_assets.cli.output import print_json
+from kt_assets.cli.output import print_json, print_left_out
 from kt_assets.definitions import load_lines, own_recipes
+from kt_assets.plan.base_shape import source_context
+from kt_assets.plan.long_rows import rows_left_out
 from kt_assets.sources.look import Seen, look_at
 from kt_resources.errors import RecipeError
+from kt_resources.recipes.base_model import BaseModelSource
+from kt_resources.recipes.loading import RECIPE
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -60,10 +64,11 @@ def init_command(told: Told, as_json: bool) -> int:
         base = base or typer.prompt("Base model (folder, .gguf, NAME/MODEL@COMMIT, smollm2, random)", default="smollm2")
         goal = goal if goal is not None else typer.prompt("What is it to do, in a sentence", default="")
     chosen = None if verifier is None or verifier == "auto" else verifier_of(verifier, folder)
-    extra = {"goal": goal, "license": told.license}
-    draft = draft_recipe(line, seen, base_of(base or "smollm2", folder), chosen, extra)
-    path = write_recipe(draft, folder, told.force)
-    _tell(draft, path, as_json)
+    model = base_of(base or "smollm2", folder)
+    extra = {"goal": goal, "license": told.license, "context": source_context(source_of(model, folder))}
+    draft = draft_recipe(line, seen, model, chosen, extra)
+    left_out = rows_left_out(write_recipe(draft, folder, told.force))
+    _tell(draft, folder / RECIPE, left_out, as_json)
     return 0
 
 
@@ -98,6 +103,14 @@ def base_of(told: str, folder: Path) -> dict[str, Any]:
     return {kind: os.path.relpath(told, folder)}
 
 
+def source_of(base: Mapping[str, Any], folder: Path) -> BaseModelSource:
+    """A recipe's ``base_model`` as its schema has it; paths count from ``folder``."""
+    from pydantic import TypeAdapter
+
+    source: BaseModelSource = TypeAdapter(BaseModelSource).validate_python(dict(base), context={"folder": folder})
+    return source
+
+
 def verifier_of(told: str, folder: Path) -> dict[str, Any]:
     """The recipe's ``verifier``; a function's path counts from the recipe's ``folder``."""
     file, found, function = told.rpartition(":")
@@ -130,7 +143,7 @@ def _show_files(seen: Sequence[Seen]) -> None:
         print(f"{one.path}: {one.num_rows} {one.kind}, {one.num_prompts} distinct prompts{answers}{bad}")
 
 
-def _tell(draft: Draft, path: Path, as_json: bool) -> None:
+def _tell(draft: Draft, path: Path, left_out: Sequence[str], as_json: bool) -> None:
     elsewhere = path.parent.parent.resolve() != own_recipes()
     run = [f"export KT_RECIPES={path.parent.parent.resolve()}"] if elsewhere else []
     run += [f"kt validate {draft.line}", f"kt run {draft.line}"]
@@ -139,13 +152,14 @@ def _tell(draft: Draft, path: Path, as_json: bool) -> None:
         chosen = [asdict(reason) for reason in draft.reasons]
         steps = [step["name"] for step in draft.steps]
         told = {"line": draft.line, "recipe": str(path), "files": files, "verifier": draft.verifier, "steps": steps}
-        print_json(told | {"chosen": chosen, "next": run})
+        print_json(told | {"chosen": chosen, "left_out": left_out, "next": run})
         return
     _show_files(list(draft.rows.values()))
     console = Console(highlight=False)
     for reason in draft.reasons:
         console.print(f"  [bold]{reason.what}[/]: ", end="")
         console.print(reason.why, markup=False)
+    print_left_out(console, left_out)
     console.print(f"[green]✓[/] {path}")
     for command in run:
         console.print(f"  {command}", style="dim", markup=False)

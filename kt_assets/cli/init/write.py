@@ -9,15 +9,15 @@ import yaml
 
 from kt_assets.cli.init.draft import PURPOSES, SCORER, Draft
 from kt_assets.cli.validate import check_line
-from kt_assets.line import build_line
+from kt_assets.line import Line, build_line
 from kt_assets.sources.look import Seen
 from kt_resources.contracts.contract import load_contracts
 from kt_resources.errors import KtError
 from kt_resources.recipes.loading import RECIPE, load_recipe
 
 
-def write_recipe(draft: Draft, folder: Path, force: bool) -> Path:
-    """Write the recipe of ``draft`` into ``folder`` and check it as ``kt validate`` does; its path.
+def write_recipe(draft: Draft, folder: Path, force: bool) -> Line:
+    """Write the recipe of ``draft`` into ``folder`` and check it as ``kt validate`` does; the line that it describes.
 
     A scorer that is there already is kept. Where the check fails nothing is left of what was written.
 
@@ -32,11 +32,12 @@ def write_recipe(draft: Draft, folder: Path, force: bool) -> Path:
     if draft.writes_scorer and not scorer.exists():
         scorer.write_text(_template("rewards.py.j2").render(), encoding="utf-8")
     try:
-        check_line(build_line(load_recipe(path), load_contracts(), folder))
+        line = build_line(load_recipe(path), load_contracts(), folder)
+        check_line(line)
     except KtError:
         _undo(folder, path, before, there_before)
         raise
-    return path
+    return line
 
 
 def rendered(draft: Draft, folder: Path) -> str:

@@ -23,6 +23,9 @@ EFFECTIVE_BATCH = 16
 LARGE_B = 30.0
 SMALL_B = 1.0
 RL_STEPS = 100
+FEWEST_TOKENS = 64
+"""A step with room for fewer tokens a row learns from nothing; shorter rows need no more than they have."""
+
 PREFERENCE_RANK, RL_RANK, LARGE_RANK = 8, 16, 8
 
 
@@ -34,6 +37,11 @@ class SuggestedStep:
     settings: Settings
     choices: tuple[Choice, ...]
     memory_gb: float
+
+    @property
+    def room(self) -> int:
+        """Tokens of the longest row that it learns from: what is generated behind a prompt needs room too."""
+        return _room(self.settings)
 
     def fields(self) -> dict[str, Any]:
         """Objective, update and optimization as sparse recipe values."""
@@ -55,6 +63,11 @@ class SuggestedStep:
         }
 
 
+def _room(settings: Settings) -> int:
+    generated: int = getattr(settings.objective, "max_completion_length", 0)
+    return settings.optimization.max_seq_len - generated
+
+
 def _set(model: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The named fields that ``model`` has and that differ from their defaults."""
     fields = type(model).model_fields
@@ -66,7 +79,7 @@ def choose_settings(situation: Situation, link: Link) -> SuggestedStep:
     """The step of ``link``, its settings changed until they fit the device.
 
     Raises:
-        ComputeError: no settings of this model fit.
+        ComputeError: no settings of this model fit, or none with room for a prompt.
     """
     update, choices = _update(situation, link)
     optimization, further = _optimization(situation, link, update.type)
@@ -76,6 +89,9 @@ def choose_settings(situation: Situation, link: Link) -> SuggestedStep:
     found = wanted if place.fits(wanted) else nearest_that_fits(wanted, place)
     if found is None:
         what = f"{link.objective} on {situation.shape.name} does not fit {situation.device.name} in any way"
+        raise ComputeError(what, where=link.objective, mend="take a smaller base model or a larger device")
+    if (room := _room(found)) < min(FEWEST_TOKENS, situation.longest):
+        what = f"{link.objective} on {situation.device.name} would have room for {room} tokens a prompt"
         raise ComputeError(what, where=link.objective, mend="take a smaller base model or a larger device")
     memory = place.memory(found).peak_gb
     told = f"{memory:.1f} of {place.usable_gb:.1f} GB at its peak"

@@ -20,6 +20,11 @@ class Suggestion:
     chain: tuple[Choice, ...]
     steps: tuple[SuggestedStep, ...]
 
+    @property
+    def room(self) -> int:
+        """Tokens of the longest row that every step has room for."""
+        return min(step.room for step in self.steps)
+
     def recipe_steps(self, datasets: Mapping[str, str] = DATASETS) -> list[dict[str, Any]]:
         """The recipe's ``training`` list; each step starts from the one before it.
 

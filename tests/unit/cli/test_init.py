@@ -192,6 +192,23 @@ def test_every_kind_of_file_gives_a_recipe_that_validates(kt: Callable[..., Any]
     assert {"sft_model", "dpo_model", "kto_model", "grpo_model", "gguf_model"} <= set(valid["assets"])
 
 
+def test_long_rows_have_room_in_every_step_and_validate_tells_what_a_limit_leaves_out(
+    kt: Callable[..., Any], tmp_path: Path
+) -> None:
+    """(1200 + 4) · 1.25 + 96 = 1601, the next multiple of 64 is 1664; the steps' default has room for 1024 tokens."""
+    write(tmp_path / "essays.jsonl", alpaca(60, lambda n: "tree " * 1200))
+    told = as_json(kt, "init", "-f", "essays.jsonl", "--base", "random", "--verifier", "none")
+    path = tmp_path / "recipes" / "essays" / "recipe.yaml"
+    recipe = load_recipe(path)
+    assert recipe.data.curation.max_tokens == recipe.training[0].optimization.max_seq_len == 1664
+    assert told["left_out"] == []
+    path.write_text(path.read_text().replace("max_tokens: 1664", "max_tokens: 800"))
+    (valid,) = as_json(kt, "validate", "essays")
+    assert valid["left_out"] == [
+        "essays: about 60 of the 60 rows have more tokens than data.curation.max_tokens: 800, and are left out"
+    ]
+
+
 def test_the_scorer_that_is_written_counts_fields(kt: Callable[..., Any], tmp_path: Path) -> None:
     from kt_resources.verifiers.python import load_function
 

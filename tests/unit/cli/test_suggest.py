@@ -99,3 +99,45 @@ def test_prompts_that_repeat_count_once(kt: Callable[..., tuple[int, str, str]],
         assert code == 0, err
         recipe = load_recipe(Path(json.loads(out)["recipe"]))
         assert [step.objective.type for step in recipe.training] == objectives
+
+
+def long_rows(folder: Path, words: int) -> tuple[str, ...]:
+    """40 rows of so many words, and some more."""
+    file = folder / "long.jsonl"
+    rows = [{"prompt": f"Tell me of thing {n}", "completion": "tree " * words} for n in range(40)]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return ("--file", str(file), "--to", str(folder / "lines"), "--json")
+
+
+def test_long_rows_get_a_limit_that_they_keep(kt: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """SmolLM2 reads 8192 tokens at once: (3000 + 6) · 1.25 + 96 = 3854, the next multiple of 64 is 3904."""
+    code, out, err = kt(*long_rows(tmp_path, 3000), "--device", "a100-80gb")
+    assert code == 0, err
+    told = json.loads(out)
+    recipe = load_recipe(Path(told["recipe"]))
+    (step,) = recipe.training
+    limits = (recipe.data.curation.max_tokens, recipe.datasets["training_mix"].max_seq_len)
+    assert limits == (3904, 3904) and step.optimization.max_seq_len == 3904
+    assert told["left_out"] == []
+
+
+def test_what_the_model_cannot_read_at_once_is_told(kt: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    code, out, err = kt(*long_rows(tmp_path, 3000), "--device", "a100-80gb", "--base", "random")
+    assert code == 0, err
+    (told,) = json.loads(out)["left_out"]
+    assert "about 40 of the 40 rows have more tokens than data.curation.max_tokens: 2048" in told
+
+
+def test_no_row_is_longer_than_a_step_has_room_for(
+    kt: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """13 B parameters in 4 bits leave 10 GB too little room for 1500 tokens a row."""
+    monkeypatch.setenv("KT_FAKE_DEVICES", "cuda:1x10")
+    code, out, err = kt(*long_rows(tmp_path, 1500), "--model", "llama-2-13b")
+    assert code == 0, err
+    told = json.loads(out)
+    recipe = load_recipe(Path(told["recipe"]))
+    room = recipe.training[0].optimization.max_seq_len
+    assert room < 1500
+    assert recipe.data.curation.max_tokens == recipe.datasets["training_mix"].max_seq_len == room
+    assert "40 of the 40 rows" in told["left_out"][0]
