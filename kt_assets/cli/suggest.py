@@ -1,5 +1,6 @@
 """``kt plan LINE --suggest``: a chain of steps for a line's rows, device and goal, each choice with its reason."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import yaml
@@ -8,7 +9,8 @@ from rich.console import Console
 from kt_assets.cli.lines import find_line
 from kt_assets.cli.output import print_json
 from kt_assets.plan.base_shape import base_shape
-from kt_assets.plan.suggest.of_line import dataset_names, line_situation
+from kt_assets.plan.suggest.of_line import line_situation
+from kt_assets.plan.suggest.sections import Sections, sections_of
 from kt_assets.plan.suggest.situation import GOALS, WISHES, Choice
 from kt_assets.plan.suggest.suggestion import Suggestion, suggest
 from kt_resources.compute.catalog import named_device
@@ -24,7 +26,7 @@ T = TypeVar("T")
 def suggest_command(
     name: str | None, device: str | None, model: str | None, goal: str, wish: str, as_json: bool
 ) -> int:
-    """Print the chain, why, and the recipe's ``training`` section; exit code 0.
+    """Print the chain, why, and the sections of the recipe that make it so; exit code 0.
 
     Raises:
         RecipeError: an unknown goal or wish, or nothing to learn from.
@@ -35,12 +37,20 @@ def suggest_command(
     where = named_device(device) if device else find_devices()[0]
     chosen = one_of(goal, GOALS, "--goal"), one_of(wish, WISHES, "--wish")
     suggestion = suggest(line_situation(line, shape, where, *chosen))
-    steps = suggestion.recipe_steps(dataset_names(line))
+    sections, console = sections_of(line, suggestion), Console(highlight=False)
     if as_json:
-        print_json(suggestion_json(suggestion, steps))
-    else:
-        print_suggestion(Console(highlight=False), suggestion, steps)
+        print_json(suggestion_json(suggestion, sections.values["training"]) | _told(sections))
+        return 0
+    print_suggestion(console, suggestion, sections.values)
+    for told in sections.changes:
+        console.print(f"  {told}", markup=False)
+    for told in sections.remains:
+        console.print(f"  ! for you to settle: {told}", style="yellow", markup=False)
     return 0
+
+
+def _told(sections: Sections) -> dict[str, Any]:
+    return {"sections": sections.values, "changes": sections.changes, "remains": sections.remains}
 
 
 def one_of(told: str, allowed: tuple[T, ...], option: str) -> T:
@@ -61,17 +71,17 @@ def suggestion_json(suggestion: Suggestion, steps: list[dict[str, Any]]) -> dict
     return {"chain": [vars(choice) for choice in suggestion.chain], "steps": told}
 
 
-def print_suggestion(console: Console, suggestion: Suggestion, steps: list[dict[str, Any]]) -> None:
-    """A line a choice, step by step: what, of which value, why, by whose rule; then the section for the recipe."""
+def print_suggestion(console: Console, suggestion: Suggestion, sections: Mapping[str, Any]) -> None:
+    """A line a choice, step by step: what, of which value, why, by whose rule; then the recipe's sections."""
     for choice in suggestion.chain:
         _print_choice(console, choice)
     for step in suggestion.steps:
         console.print(f"\n[bold]{step.link.objective}[/]")
         for choice in step.choices:
             _print_choice(console, choice)
-    console.print("\n[bold]For the recipe[/]")
+    console.print("\n[bold]For the recipe[/], in place of its sections of these names")
     console.print(
-        yaml.safe_dump({"training": steps}, sort_keys=False, default_flow_style=None), markup=False, soft_wrap=True
+        yaml.safe_dump(dict(sections), sort_keys=False, default_flow_style=None), markup=False, soft_wrap=True
     )
 
 

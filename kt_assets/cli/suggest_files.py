@@ -63,7 +63,7 @@ def suggest_files_command(asked: Asked, as_json: bool) -> int:
         told = {"line": line, "recipe": str(path), "left_out": left_out}
         print_json(suggestion_json(suggestion, suggestion.recipe_steps()) | told)
     else:
-        print_suggestion(Console(highlight=False), suggestion, suggestion.recipe_steps())
+        print_suggestion(Console(highlight=False), suggestion, {"training": suggestion.recipe_steps()})
         print_left_out(Console(highlight=False), left_out)
         Console(highlight=False).print(f"[green]✓[/] {path}")
     return 0

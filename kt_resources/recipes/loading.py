@@ -103,6 +103,11 @@ def _mistake(path: Path, error: ValidationError, tree: Any) -> RecipeError:
     )
 
 
+def problems_in_words(error: ValidationError) -> list[str]:
+    """Every problem of a recipe that stands in no file: its place in the recipe, and what is wrong."""
+    return [f"{'.'.join(map(str, problem.path))}: {problem.words}" for problem, _ in _problems(error)]
+
+
 def _problems(error: ValidationError) -> list[tuple[Problem, bool]]:
     """Every problem, and whether it may be of a field that the file does not have.
 

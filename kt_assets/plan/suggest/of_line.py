@@ -7,8 +7,16 @@ from kt_assets.plan.glance import Sources
 from kt_assets.plan.suggest.situation import Goal, Situation, Wish
 from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.recipes.datasets import OnPolicy
 
-KINDS = {"mix": "examples", "on_policy_pairs": "pairs", "pairs": "pairs", "labels": "labels", "prompts": "prompts"}
+KINDS = {
+    "mix": "examples",
+    "on_policy_pairs": "pairs",
+    "pairs": "pairs",
+    "on_policy_labels": "labels",
+    "labels": "labels",
+    "prompts": "prompts",
+}
 """Type of a dataset → the kind of rows that it holds."""
 
 
@@ -18,7 +26,8 @@ def line_situation(line: Line, shape: ModelShape, device: Device, goal: Goal, wi
     sources, rows = Sources(recipe.data, line.folder), {purpose: 0 for purpose in ("train", "preference", "rl")}
     for source in recipe.data.sources:
         rows[source.purpose] += sources.num_rows(source.name)
-    kinds = {KINDS.get(dataset.type, "") for dataset in recipe.datasets.values()}
+    judged = recipe.verifier.type != "none"
+    kinds = {KINDS[d.type] for d in recipe.datasets.values() if judged or not isinstance(d, OnPolicy)}
     seen = [sum(tokens) for source in recipe.data.sources for tokens in sources.glance(source.name).lengths]
     longest = recipe.data.curation.max_tokens
     answer = min(longest, recipe.evaluate.max_new_tokens)
@@ -29,18 +38,10 @@ def line_situation(line: Line, shape: ModelShape, device: Device, goal: Goal, wi
         pairs=rows["preference"] if "pairs" in kinds else 0,
         labels=rows["preference"] if "pairs" not in kinds and "labels" in kinds else 0,
         prompts=rows["rl"],
-        verifiable=recipe.verifier.type != "none",
+        verifiable=judged,
         longest=longest,
         mean=min(float(longest), fmean(seen)),
         answer_tokens=answer,
         goal=goal,
         wish=wish,
     )
-
-
-def dataset_names(line: Line) -> dict[str, str]:
-    """Kind of rows → the first dataset of the recipe that holds it."""
-    found: dict[str, str] = {}
-    for name, dataset in line.recipe.datasets.items():
-        found.setdefault(KINDS.get(dataset.type, ""), name)
-    return found

@@ -1,6 +1,5 @@
 """The whole suggestion: chain, settings, and the steps as a recipe has them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ from kt_assets.plan.suggest.settings import SuggestedStep, choose_settings
 from kt_assets.plan.suggest.situation import Choice, Situation
 
 DATASETS = {"examples": "training_mix", "pairs": "my_pairs", "labels": "my_labels", "prompts": "rl_prompts"}
-"""Kind of rows → the dataset of the recipe that holds them."""
+"""Kind of rows → what a recipe written for them calls the dataset that holds them."""
 
 
 @dataclass(frozen=True)
@@ -25,24 +24,13 @@ class Suggestion:
         """Tokens of the longest row that every step has room for."""
         return min(step.room for step in self.steps)
 
-    def recipe_steps(self, datasets: Mapping[str, str] = DATASETS) -> list[dict[str, Any]]:
-        """The recipe's ``training`` list; each step starts from the one before it.
-
-        Args:
-            datasets: the recipe's datasets by the kind of rows that they hold.
-        """
+    def recipe_steps(self) -> list[dict[str, Any]]:
+        """The recipe's ``training`` list; each step starts from the one before it."""
         found: list[dict[str, Any]] = []
         for step in self.steps:
             start = found[-1]["name"] if found else "base_model"
-            name = step.link.objective
-            found.append(
-                {
-                    "name": name,
-                    "start": start,
-                    "data": datasets.get(step.link.rows, DATASETS[step.link.rows]),
-                    **step.fields(),
-                }
-            )
+            data = DATASETS[step.link.rows]
+            found.append({"name": step.link.objective, "start": start, "data": data, **step.fields()})
         return found
 
 

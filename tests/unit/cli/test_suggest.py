@@ -36,7 +36,8 @@ def test_the_proposed_steps_go_into_the_lines_own_recipe(kt: Callable[..., tuple
     """240 and 80 examples, 48 prompts for pairs (few, hence KTO), 48 that a program judges."""
     code, out, _ = kt("tiny", "--goal", "reasoning", "--device", "a100-80gb", "--model", "llama-3.1-8b", "--json")
     assert code == 0
-    steps = json.loads(out)["steps"]
+    told = json.loads(out)
+    steps = told["steps"]
     assert [(step["name"], step["start"], step["data"]) for step in steps] == [
         ("sft", "base_model", "training_mix"),
         ("kto", "sft", "preference_pairs"),
@@ -44,8 +45,8 @@ def test_the_proposed_steps_go_into_the_lines_own_recipe(kt: Callable[..., tuple
     ]
     assert all(choice["why"] and choice["source"] for step in steps for choice in step["choices"])
     values = next(line for line in load_lines()[0] if line.name == "tiny").recipe.model_dump(mode="json")
-    training = [{key: step[key] for key in step if key not in ("memory_gb", "choices")} for step in steps]
-    changed = Recipe.model_validate(values | {"training": training, "merge": None})
+    changed = Recipe.model_validate(values | told["sections"])
+    assert told["remains"] == [] and changed.merge is None
     assert [step.objective.type for step in changed.training] == ["sft", "kto", "grpo"]
 
 
