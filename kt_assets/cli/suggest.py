@@ -18,6 +18,7 @@ from kt_resources.compute.devices import find_devices
 from kt_resources.errors import RecipeError
 from kt_resources.home import ensure_home
 from kt_resources.recipes.base_model import BASE
+from kt_resources.recipes.loading import RECIPE
 from kt_resources.store.store import Store
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ def suggest_command(
         print_json(suggestion_json(suggestion, sections.values["training"]) | _told(sections))
         return 0
     print_suggestion(console, suggestion, sections.values)
+    console.print(f"These stand in place of the sections of their names in {line.folder / RECIPE}:", markup=False)
     for told in sections.changes:
         console.print(f"  {told}", markup=False)
     for told in sections.remains:
@@ -79,7 +81,7 @@ def print_suggestion(console: Console, suggestion: Suggestion, sections: Mapping
         console.print(f"\n[bold]{step.link.objective}[/]")
         for choice in step.choices:
             _print_choice(console, choice)
-    console.print("\n[bold]For the recipe[/], in place of its sections of these names")
+    console.print("\n[bold]For the recipe[/]")
     console.print(
         yaml.safe_dump(dict(sections), sort_keys=False, default_flow_style=None), markup=False, soft_wrap=True
     )

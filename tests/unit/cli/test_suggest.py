@@ -53,6 +53,7 @@ def test_the_proposed_steps_go_into_the_lines_own_recipe(kt: Callable[..., tuple
 def test_people_see_each_rule_and_the_section_for_the_recipe(kt: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = kt("tiny", "--device", "a100-80gb", "--model", "llama-3.1-8b")
     assert code == 0 and "rank guide" in out and "training:" in out
+    assert "in place of the sections" in out and "no step reads weekday_mix" in out and "to settle" not in out
 
 
 @pytest.mark.parametrize(
