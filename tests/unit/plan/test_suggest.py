@@ -159,3 +159,11 @@ def test_prompts_without_a_judge_are_refused() -> None:
 def test_a_model_that_fits_in_no_way_is_refused() -> None:
     with pytest.raises(ComputeError, match="does not fit t4 in any way"):
         made(Case("llama-2-70b", "t4", {"examples": 500}, [], ""))
+
+
+def test_a_step_that_fits_only_without_room_for_a_prompt_is_refused() -> None:
+    """Completions of 1,024 tokens, and memory for rows of fewer than that in all."""
+    rows = {"prompts": 500, "verifiable": True, "goal": "reasoning", "longest": 2048, "answer_tokens": 512}
+    small = named_device("t4").model_copy(update={"memory_gb": 10.5})
+    with pytest.raises(ComputeError, match="only with room for 0 tokens of a prompt"):
+        suggest(Situation(published("llama-3.1-8b"), small, **rows))
