@@ -20,7 +20,7 @@ from kt_resources.compute.speed.calibration import Speed, calibrated_speed
 from kt_resources.home import ensure_home
 from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import Store
-from kt_resources.trainers.fitting import NOTHING_FITS
+from kt_resources.trainers.fitting import what_fits
 
 
 def plan_command(
@@ -167,12 +167,11 @@ def _table(*columns: str | tuple[str, bool]) -> Table:
 def _print_misfit(console: Console, stage: StagePlan) -> None:
     if stage.fits:
         return
-    told = f"these fit: {stage.nearest}" if stage.nearest else NOTHING_FITS
     if stage.refused:
         console.print(f"[red]✗ {stage.name} does not fit[/]\n  → ", end="")
     else:
         console.print(f"[yellow]! {stage.name} may not fit: its rows may be so long[/]\n  → ", end="")
-    console.print(told, markup=False)
+    console.print(what_fits(stage.nearest, stage.known_rows), markup=False)
 
 
 def _print_sums(console: Console, plan: LinePlan) -> None:

@@ -1,6 +1,7 @@
 """A training step as the memory model sees it: on which model, rows and device; and its refusal."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def _row_limit(data: Stage) -> int | None:
     return getattr(curated.config, "max_tokens", 0) + answer or None
 
 
+def _limiting_field(data: Stage) -> str:
+    """The field of the recipe that drops the longest rows of a dataset; empty where it has none of its own."""
+    return f"datasets.{data.name}.max_seq_len" if hasattr(data.config, "max_seq_len") else ""
+
+
 def _step(stage: Stage) -> Step:
     assert isinstance(stage.config, Step)
     return stage.config
@@ -69,7 +75,8 @@ def step_place(stage: Stage, store: Store, shape: ModelShape, devices: Sequence[
     Raises:
         ComputeError: no device can serve them.
     """
-    return _place(_step(stage), shape, step_lengths(stage, store), devices)
+    place = _place(_step(stage), shape, step_lengths(stage, store), devices)
+    return place if place.lengths.known else replace(place, row_limit=_limiting_field(stage.parents["data"]))
 
 
 def _place(step: Step, shape: ModelShape, lengths: Lengths, devices: Sequence[Device]) -> Place:
@@ -104,14 +111,15 @@ def require_line_fits(
     looks again once they are.
 
     Raises:
-        ComputeError: the first step that cannot fit, with the nearest settings that do.
+        ComputeError: the first step that cannot fit, with the nearest settings that do, also with the longest rows
+            that the recipe allows.
     """
     for name in names:
         stage = stages[name]
         if not is_training(stage):
             continue
         place = step_place(stage, store, shape, devices)
-        require_fit(stage.asset, settings_of(_step(stage)), certain(place))
+        require_fit(stage.asset, settings_of(_step(stage)), certain(place), asked=place)
 
 
 def certain(place: Place) -> Place:
@@ -120,4 +128,4 @@ def certain(place: Place) -> Place:
         return place
     fewest: dict[str, Any] = {"longest": 1, "mean": 1.0, "scored": 1, "mean_scored": 1.0, "distinct": 1}
     lengths = place.lengths.model_copy(update=fewest)
-    return Place(place.shape, lengths, place.device, place.precision, place.needs)
+    return replace(place, lengths=lengths)

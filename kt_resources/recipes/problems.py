@@ -7,7 +7,7 @@ from kt_resources.evaluators.config import BY_FAMILY, Gate
 from kt_resources.evaluators.gates import FEW_SHOT_BASE, UNTRAINED
 from kt_resources.recipes.base_model import BASE
 from kt_resources.recipes.data import REPLAY, SYNTHETIC, EvalData, FileSource, generated_tasks, shared_seeds
-from kt_resources.recipes.datasets import Dataset, OnPolicy, Own, OwnPairs
+from kt_resources.recipes.datasets import Dataset, Mix, OnPolicy, Own, OwnPairs
 from kt_resources.recipes.held_out import HeldOut
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def _step_problems(recipe: "Recipe") -> Iterable[Problem]:
             elif problem := _companion_problem(recipe, step, role, name):
                 yield Problem((*path, "objective", step.objective.type, role), problem)
         yield from _step_data_problems(recipe, (*path, "data"), step, known)
+        yield from _length_problems(recipe, path, step)
         known.append(step.name)
 
 
@@ -134,6 +135,15 @@ def _step_data_problems(
         yield Problem(path, f"its answers are sampled from {dataset.policy!r}, which is no earlier step")
     elif isinstance(dataset, OnPolicy) and recipe.makes_scorer(dataset.policy):
         yield Problem(path, f"{_SCORER.format(dataset.policy)} no answers can be sampled from it")
+
+
+def _length_problems(recipe: "Recipe", path: tuple[str | int, ...], step: "Step") -> Iterable[Problem]:
+    """A mix may hold rows that the step that learns from it does not take."""
+    dataset, taken = recipe.datasets.get(step.data), step.optimization.max_seq_len
+    if isinstance(dataset, Mix) and dataset.max_seq_len > taken:
+        words = f"rows of {step.data} may have {dataset.max_seq_len} tokens, this step takes {taken}"
+        mend = f"raise it, or lower max_seq_len in datasets.{step.data}, which drops longer rows"
+        yield Problem((*path, "optimization", "max_seq_len"), f"{words}: {mend}")
 
 
 def _dataset_problems(recipe: "Recipe") -> Iterable[Problem]:

@@ -15,6 +15,7 @@ from kt_resources.trainers.objectives.base import ObjectiveConfig
 from kt_resources.trainers.spec import Optimization, problem_of
 from kt_resources.trainers.updates import UPDATES
 from kt_resources.trainers.updates.base import UpdateStrategy
+from kt_resources.trainers.updates.lora import LoraBase
 
 USABLE_SHARE = 0.95
 """Share of a device's memory that a run may plan for; the prediction's own error lies beyond it (docs/plan.md)."""
@@ -25,31 +26,54 @@ SHORTEST = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """What of a step memory depends on and a person may change."""
+    """What of a step memory depends on and a person may change.
+
+    Attributes:
+        forgets_rate: a learning rate was given for another update strategy, and gives way to the default of this one.
+        row_limit: the field of the recipe that takes the same ``max_seq_len``; empty where it stays as it is.
+    """
 
     objective: ObjectiveConfig
     update: UpdateStrategy
     optimization: Optimization
+    forgets_rate: bool = False
+    row_limit: str = ""
 
     def __str__(self) -> str:
         chosen = self.optimization
-        checkpointing = ", gradient_checkpointing: true" if chosen.gradient_checkpointing else ""
-        batch = f"micro_batch_size: {chosen.micro_batch_size}"
-        steps = f"gradient_accumulation_steps: {chosen.gradient_accumulation_steps}"
         rank = f", r: {self.update.r}" if hasattr(self.update, "r") else ""
-        limit = f"max_seq_len: {chosen.max_seq_len}"
-        return f"update: {{type: {self.update.type}{rank}}}, optimization: {{{batch}, {steps}, {limit}{checkpointing}}}"
+        fields = {
+            "micro_batch_size": f"{chosen.micro_batch_size}",
+            "gradient_accumulation_steps": f"{chosen.gradient_accumulation_steps}",
+            "max_seq_len": f"{chosen.max_seq_len}",
+        }
+        if chosen.gradient_checkpointing:
+            fields["gradient_checkpointing"] = "true"
+        told = ""
+        if self.forgets_rate:
+            fields["learning_rate"] = "null"
+            told += f" (null: the default of {self.update.type})"
+        if self.row_limit:
+            told += f", {self.row_limit}: {chosen.max_seq_len} (longer rows are dropped)"
+        optimization = ", ".join(f"{name}: {value}" for name, value in fields.items())
+        return f"update: {{type: {self.update.type}{rank}}}, optimization: {{{optimization}}}{told}"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a step would run, on which model and which rows."""
+    """Where a step would run, on which model and which rows.
+
+    Attributes:
+        row_limit: the field of the recipe that bounds rows which are not made yet; empty where they are made, or where
+            no single field does.
+    """
 
     shape: ModelShape
     lengths: Lengths
     device: Device
     precision: Precision
     needs: Needs = field(default_factory=Needs)
+    row_limit: str = ""
 
     @property
     def usable_gb(self) -> float:
@@ -58,7 +82,8 @@ class Place:
         return self.device.memory_gb * USABLE_SHARE / sharing
 
     def memory(self, settings: Settings) -> Memory:
-        """The prediction for ``settings`` here; rows longer than their ``max_seq_len`` count as cut to it."""
+        """The prediction for ``settings`` here; of rows longer than their ``max_seq_len``, which no training takes, as
+        for rows of that length."""
         limit = settings.optimization.max_seq_len
         completion = getattr(settings.objective, "max_completion_length", 0) if self._is_online(settings) else 0
         longest = max(1, min(self.lengths.longest, limit - completion))
@@ -88,41 +113,57 @@ class Place:
 def nearest_that_fits(settings: Settings, place: Place) -> Settings | None:
     """The first of :func:`candidates` that can be trained and fits ``place``; None where none does."""
     sharded = place.needs.sharding == "fsdp"
-    found = candidates(settings)
+    found = candidates(settings, place)
     possible = (one for one in found if not problem_of(one.objective, one.update, one.optimization, sharded))
     return next(filter(place.fits, possible), None)
 
 
-def candidates(settings: Settings) -> Iterator[Settings]:
+def candidates(settings: Settings, place: Place) -> Iterator[Settings]:
     """Other settings, nearest first.
 
     A smaller micro-batch with more accumulation learns the same; checkpointing too, and costs a forward pass; then
     an adapter instead of all weights, then one on 4-bit weights; shorter rows come last, as they lose data.
     The order is the fine-tuning guide's for out-of-memory errors, with what changes no result before what does.
     """
-    length = settings.optimization.max_seq_len
-    while length >= min(SHORTEST, settings.optimization.max_seq_len):
+    for length in _limits(settings, place):
         for update in _lighter_updates(settings.update):
             for checkpointing in (False, True):
                 for micro_batch in _divisors(settings):
-                    yield _changed(settings, update, micro_batch, checkpointing, length)
+                    yield _changed(settings, place, update, micro_batch, checkpointing, length)
+
+
+def _limits(settings: Settings, place: Place) -> Iterator[int]:
+    """The present ``max_seq_len``; shorter ones only where the rows are still to be made, and can be made shorter.
+
+    Rows that are made are as long as they are: a training refuses those beyond its ``max_seq_len``.
+    """
+    yield (length := settings.optimization.max_seq_len)
+    length = min(length, place.lengths.longest) // 2
+    while place.row_limit and length >= SHORTEST:
+        yield length
         length //= 2
 
 
 def _changed(
-    settings: Settings, update: UpdateStrategy, micro_batch: int, checkpointing: bool, length: int
+    settings: Settings, place: Place, update: UpdateStrategy, micro_batch: int, checkpointing: bool, length: int
 ) -> Settings:
     old = settings.optimization
     product = old.micro_batch_size * old.gradient_accumulation_steps
+    forgets = old.learning_rate is not None and _rate_of(update) != _rate_of(settings.update)
     changes: dict[str, Any] = {
+        "learning_rate": None if forgets else old.learning_rate,
         "micro_batch_size": micro_batch,
         "gradient_accumulation_steps": product // micro_batch,
         "gradient_checkpointing": checkpointing or old.gradient_checkpointing,
         "max_seq_len": length,
     }
-    if update.type != settings.update.type and not settings.update.has_adapter:
-        changes["learning_rate"] = None  # all weights' rate is no adapter's
-    return Settings(settings.objective, update, old.model_copy(update=changes))
+    row_limit = place.row_limit if length < old.max_seq_len else ""
+    return Settings(settings.objective, update, old.model_copy(update=changes), forgets, row_limit)
+
+
+def _rate_of(update: UpdateStrategy) -> tuple[bool, float]:
+    """What a strategy's default learning rate depends on: another strategy of the same learns at the same rate."""
+    return update.has_adapter, update.learning_rate_scale
 
 
 def _divisors(settings: Settings) -> list[int]:
@@ -140,15 +181,20 @@ def _lighter_updates(update: UpdateStrategy) -> list[UpdateStrategy]:
         found.append(lora)
     if not hasattr(update, "quant_type"):
         quantized = UPDATES["qdora" if update.type == "dora" else "qlora"]
-        shared = {
-            name: getattr(lora, name) for name in ("r", "alpha", "dropout", "target_modules") if hasattr(lora, name)
-        }
-        found.append(quantized(**shared))
+        names = LORA_OPTIONS if isinstance(lora, LoraBase) else LORA_OPTIONS[2:]  # another's rank is none of LoRA's
+        found.append(quantized(**{name: getattr(lora, name) for name in names if hasattr(lora, name)}))
     return found
 
 
-def require_fit(name: str, settings: Settings, place: Place) -> Memory:
+LORA_OPTIONS = ("r", "alpha", "dropout", "target_modules")
+"""What an adapter keeps on 4-bit weights."""
+
+
+def require_fit(name: str, settings: Settings, place: Place, asked: Place | None = None) -> Memory:
     """The prediction for a step that fits.
+
+    Args:
+        asked: where the settings proposed must fit; None takes ``place``.
 
     Raises:
         ComputeError: it does not fit; the message has the parts and the nearest settings that do.
@@ -158,13 +204,27 @@ def require_fit(name: str, settings: Settings, place: Place) -> Memory:
         return memory
     parts = ", ".join(f"{part.replace('_', ' ')} {size:.1f}" for part, size in memory.parts_gb.items() if size >= 0.05)
     device = f"{place.device.name} has {place.device.memory_gb:g} GB, {place.usable_gb:.1f} of it usable by one process"
-    nearest = nearest_that_fits(settings, place)
-    mend = f"these fit: {nearest} ({place.memory(nearest).peak_gb:.1f} GB)" if nearest else NOTHING_FITS
+    asked = asked or place
+    nearest = nearest_that_fits(settings, asked)
+    peak = f" ({asked.memory(nearest).peak_gb:.1f} GB)" if nearest else ""
     raise ComputeError(
-        f"needs {memory.peak_gb:.1f} GB at its peak ({memory.phase}: {parts}); {device}", where=name, mend=mend
+        f"needs {memory.peak_gb:.1f} GB at its peak ({memory.phase}: {parts}); {device}",
+        where=name,
+        mend=what_fits(nearest, asked.lengths.known) + peak,
     )
 
 
-NOTHING_FITS = (
-    "no settings of this model fit; take a smaller base model, a larger device, or sharding: fsdp over several"
-)
+def what_fits(nearest: Settings | None, known_rows: bool) -> str:
+    """The nearest settings that fit, in words, or what to do where there are none.
+
+    Args:
+        known_rows: whether the rows are made; else they may be as long as the recipe lets them.
+    """
+    if nearest is not None:
+        return f"these fit: {nearest}"
+    rows = "" if known_rows else " with rows as long as the recipe lets them be"
+    shorter = "" if known_rows else "shorter rows, "
+    return (
+        f"no settings of this model fit{rows}; take {shorter}a smaller base model, a larger device, "
+        "or sharding: fsdp over several"
+    )

@@ -11,14 +11,20 @@ import pytest
 from kt_assets.definitions import load_lines
 from kt_assets.line import Line, build_line
 from kt_assets.plan.base_shape import TINY
-from kt_assets.plan.steps import require_line_fits
+from kt_assets.plan.steps import require_line_fits, settings_of, step_place
 from kt_resources.bases.fake import FakeBaseLoader
-from kt_resources.compute.devices import fake_devices
+from kt_resources.compute.devices import Device, fake_devices
+from kt_resources.compute.memory.parts import Lengths
+from kt_resources.compute.memory.shape import published
 from kt_resources.contracts.judge import GreatExpectations
 from kt_resources.errors import ComputeError
 from kt_resources.recipes.recipe import Recipe
 from kt_resources.store.store import Store
 from kt_resources.trainers.fake import FakeTrainer
+from kt_resources.trainers.fitting import USABLE_SHARE, Place, Settings, nearest_that_fits
+from kt_resources.trainers.objectives import Sft
+from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.updates import Qlora
 
 SMALL = "cpu:1x2.6"
 """Room for the libraries and for what bf16 compiles, and for a batch of some hundred rows."""
@@ -85,6 +91,64 @@ def test_rows_that_are_not_made_yet_are_not_held_against_a_run(tmp_path: Path) -
     require_line_fits(tiny(16).stages, ["weekday_model"], Store(tmp_path), TINY, fake_devices("cpu:1x1.0"))
     with pytest.raises(ComputeError, match="tiny/weekday_model"):
         require_line_fits(tiny(16).stages, ["weekday_model"], Store(tmp_path), TINY, fake_devices("cpu:1x0.5"))
+
+
+def small_gpu(longest: int) -> Device:
+    """Room for QLoRA on an 8B model with rows of ``longest`` tokens and no longer ones, and not for all weights."""
+    frugal = Optimization(micro_batch_size=1, gradient_accumulation_steps=16, gradient_checkpointing=True)
+    known = Lengths(longest=longest, mean=longest, scored=longest, mean_scored=longest)
+    gpu = fake_devices("cuda:1x80")[0]
+    held = Place(published("llama-3.1-8b"), known, gpu, "bf16").memory(Settings(Sft(), Qlora(), frugal))
+    return gpu.model_copy(update={"memory_gb": held.peak_gb * 1.001 / USABLE_SHARE})
+
+
+@pytest.mark.parametrize("longest", [256, 64])
+def test_what_a_refused_run_proposes_holds_for_the_longest_rows_that_the_recipe_then_allows(
+    tmp_path: Path, longest: int
+) -> None:
+    """All weights of 8B do not fit whatever the rows; what is proposed is no setting for rows of one token."""
+    store, shape, gpu = Store(tmp_path), published("llama-3.1-8b"), small_gpu(longest)
+    line = whole_model(tiny(16))
+    with pytest.raises(ComputeError) as refused:
+        require_line_fits(line.stages, ["weekday_model"], store, shape, [gpu])
+    asked = settings_of(line.recipe.step("weekday"))
+    nearest = nearest_that_fits(asked, step_place(line.stages["weekday_model"], store, shape, [gpu]))
+    assert nearest is not None and f"these fit: {nearest}" in refused.value.mend
+    assert nearest.optimization.max_seq_len == (asked.optimization.max_seq_len if longest == 256 else longest)
+    mended = with_settings(line, nearest)
+    require_line_fits(mended.stages, ["weekday_model"], store, shape, [gpu])
+    place = step_place(mended.stages["weekday_model"], store, shape, [gpu])
+    assert place.lengths.longest == longest and place.fits(settings_of(mended.recipe.step("weekday")))
+
+
+def whole_model(line: Line) -> Line:
+    """``line``, its second expert trained in all weights."""
+    values = line.recipe.model_dump(mode="json")
+    values["training"][3]["update"] = {"type": "full"}
+    return build_line(Recipe.model_validate(values), line.contracts, line.folder)
+
+
+def with_settings(line: Line, proposed: Settings) -> Line:
+    """``line`` with what is proposed for its second expert written into the recipe."""
+    values = line.recipe.model_dump(mode="json")
+    values["training"][3]["update"] = proposed.update.model_dump(mode="json")
+    values["training"][3]["optimization"] = proposed.optimization.model_dump(mode="json")
+    if proposed.row_limit:
+        section, name, field = proposed.row_limit.split(".")
+        values[section][name][field] = proposed.optimization.max_seq_len
+    return build_line(Recipe.model_validate(values), line.contracts, line.folder)
+
+
+def test_where_rows_are_made_the_proposal_keeps_their_length(store: Store) -> None:
+    """The rows that the mix holds are as long as they are, and the step that takes the proposal takes them all."""
+    line, gpu = whole_model(tiny(16)), small_gpu(256)
+    with pytest.raises(ComputeError, match=r"these fit: update: \{type: qlora"):
+        require_line_fits(line.stages, ["weekday_model"], store, published("llama-3.1-8b"), [gpu])
+    place = step_place(line.stages["weekday_model"], store, published("llama-3.1-8b"), [gpu])
+    asked = settings_of(line.recipe.step("weekday"))
+    nearest = nearest_that_fits(asked, place)
+    assert nearest is not None and nearest.optimization.max_seq_len == asked.optimization.max_seq_len
+    assert (place.lengths.known, place.row_limit, nearest.row_limit) == (True, "", "")
 
 
 @pytest.mark.parametrize(("memory", "passes"), [(SMALL, False), ("cpu:1x64", True)])

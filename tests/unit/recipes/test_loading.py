@@ -192,6 +192,16 @@ def test_a_reward_model_is_refused_as(use: str, tmp_path: Path) -> None:
         load_recipe(write(tmp_path, WITH_SCORER.replace(old, new, 1)))
 
 
+def test_a_mix_of_longer_rows_than_its_step_takes_is_refused_at_the_steps_limit(tmp_path: Path) -> None:
+    """A mix drops rows of more than 512 tokens unless told otherwise; a step never cuts one."""
+    short = GOOD.replace("update: {type: lora}}", "update: {type: lora}, optimization: {max_seq_len: 256}}", 1)
+    with pytest.raises(RecipeError, match="rows of mix may have 512 tokens, this step takes 256") as refused:
+        load_recipe(write(tmp_path, short))
+    assert "recipe.yaml:12: training.0.optimization.max_seq_len" in str(refused.value)
+    both = short.replace("weights: {train: 1.0}", "weights: {train: 1.0}, max_seq_len: 256")
+    assert load_recipe(write(tmp_path, both, "both")).step("sft").optimization.max_seq_len == 256
+
+
 def test_a_reward_model_is_neither_shipped_nor_gated(tmp_path: Path) -> None:
     last = GOOD.replace("name: dpo", "name: judge").replace("{type: dpo}", "{type: reward_model}")
     assert load_recipe(write(tmp_path, last)).shipped == "sft_model"
