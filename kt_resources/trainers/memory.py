@@ -152,16 +152,18 @@ def training_of(
     needs: Needs | None = None,
 ) -> Training:
     """The memory model's input for one training step on ``device``."""
-    sharded = needs is not None and needs.sharding == "fsdp"
+    sharded = needs is not None and needs.sharding == "fsdp" and device.kind != "cpu"  # there plain data parallel
+    held = objective_memory(objective)
     return Training(
         shape=shape,
         update=update_memory(update, shape),
-        objective=objective_memory(objective),
+        objective=held,
         lengths=lengths,
         micro_batch=optimization.micro_batch_size,
         precision=precision,
         checkpointing=optimization.gradient_checkpointing,
         batch_lengths=_batch_lengths(objective, optimization, lengths),
+        padded=optimization.micro_batch_size * held.sequences > 1 or held.rollouts is not None,
         generated=optimization.micro_batch_size * optimization.gradient_accumulation_steps,
         accumulates=optimization.gradient_accumulation_steps > 1,
         kind=device.kind,

@@ -8,16 +8,16 @@ from kt_resources.compute.memory.training import Training
 def weight_bytes(training: Training) -> float:
     """The start model's weights and the adapter's, as they are held in training.
 
-    ``frozen_bits`` a weight of the linear layers, the rest in the training precision; an adapter of its own beside. On
-    a CPU numbers that are stored in that precision stay in the mapped file, and as long as one does, all of it.
+    ``frozen_bits`` a weight of the linear layers, the rest as it is loaded; an adapter of its own beside. On a CPU
+    numbers that are stored in that precision stay in the mapped file, and as long as one does, all of it.
     """
     shape, update = training.shape, training.update
-    frozen = update.frozen_bits / 8 if update.frozen_bits else training.dtype_bytes
+    frozen = update.frozen_bits / 8 if update.frozen_bits else training.loaded_bytes
     rest = shape.parameters - shape.linear_parameters
     if update.frozen_bits and stays_mapped(training):
         rest = shape.parameters
     adapter = 0 if update.all_weights else update.trained * _trained_bytes(training)
-    return (shape.linear_parameters * frozen + rest * training.dtype_bytes + adapter) / training.shards
+    return (shape.linear_parameters * frozen + rest * training.loaded_bytes + adapter) / training.shards
 
 
 def stays_mapped(training: Training) -> bool:
@@ -26,7 +26,15 @@ def stays_mapped(training: Training) -> bool:
 
 
 def _trained_bytes(training: Training) -> int:
-    return 4 if training.update.float32 or training.precision == "fp16" else training.dtype_bytes
+    in_float32 = training.update.float32 or training.precision == "fp16" or training.shards > 1
+    return 4 if in_float32 else training.dtype_bytes
+
+
+def cast_bytes(training: Training) -> float:
+    """Copies in fp16 of weights that are trained in float32: autocast makes them, and the backward pass needs them."""
+    if training.precision != "fp16" or training.loaded_bytes == 2 or training.shards > 1:
+        return 0.0
+    return 2.0 * (training.shape.linear_parameters + training.shape.vocab * training.shape.hidden)
 
 
 def gradient_bytes(training: Training) -> float:
@@ -52,10 +60,10 @@ def activation_bytes(training: Training, tokens: float) -> float:
 
 
 def other_models_bytes(training: Training) -> float:
-    """A reference model where all weights are trained, and every companion, in the training precision."""
+    """A reference model where all weights are trained, and every companion, loaded as the weights are."""
     reference = training.objective.reference == "start" and training.update.all_weights
     models = training.objective.companions + (1 if reference else 0)
-    return models * training.shape.parameters * training.dtype_bytes / training.shards
+    return models * training.shape.parameters * training.loaded_bytes / training.shards
 
 
 def cache_bytes(training: Training, sequences: int, tokens: int) -> float:

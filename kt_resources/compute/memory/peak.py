@@ -7,6 +7,7 @@ from kt_resources.compute.memory.constants import KERNELS_LEFT
 from kt_resources.compute.memory.held import (
     activation_bytes,
     cache_bytes,
+    cast_bytes,
     gradient_bytes,
     has_copies,
     kernel_bytes,
@@ -110,6 +111,7 @@ def _train(training: Training) -> dict[Part, float]:
     if training.update.head:  # the head's own gradient is made in float32, beside the embedding's
         head += 2 * training.shape.vocab * training.shape.hidden * 4 / training.shards
     gradients: dict[Part, float] = {"gradients": gradient_bytes(training), "optimizer": optimizer_bytes(training)}
+    kept += cast_bytes(training)
     keeping: dict[Part, float] = {"activations": kept + max(0.0, working - head), "logits": head}
     loss = gradients | keeping
     if not training.accumulates:  # cleared after each step, and made as the activations go

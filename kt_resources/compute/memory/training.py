@@ -24,12 +24,12 @@ class Training(Strict):
     Attributes:
         micro_batch: rows of a pass on one process (of an online objective: completions).
         lengths: of the rows; a batch is as long as its longest row.
-        padded: rows of a batch differ in length.
+        padded: sequences of a pass may differ in length.
         batch_lengths: different lengths that batches have over the run, at most.
         kind: where the model lives; on ``cpu`` the process and the model share one memory.
         generated: sequences that an online objective generates at once; 0 takes those of a pass.
         accumulates: a step has several passes, whose gradients are held while the next one's activations are.
-        shards: processes over which FSDP splits weights, gradients and optimizer state.
+        shards: GPUs over which FSDP splits weights, gradients and optimizer state.
     """
 
     shape: ModelShape
@@ -53,6 +53,15 @@ class Training(Strict):
     @property
     def dtype_bytes(self) -> int:
         return BYTES[self.precision]
+
+    @property
+    def loaded_bytes(self) -> int:
+        """Bytes of a number of the weights as ``trainers/precision.py`` loads them.
+
+        float32 where FSDP casts them by itself, and where all are trained in fp16, whose loss scaling needs it.
+        """
+        scaled = self.precision == "fp16" and self.update.all_weights
+        return 4 if scaled or self.shards > 1 else self.dtype_bytes
 
     @property
     def length(self) -> int:

@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 
+from kt_resources.compute.devices import fake_devices
+from kt_resources.compute.memory.parts import Lengths
 from kt_resources.compute.memory.shape import published, shape_of_folder
-from kt_resources.trainers.memory import objective_memory, update_memory
+from kt_resources.compute.memory.training import Training
+from kt_resources.compute.needs import Needs
+from kt_resources.trainers.memory import objective_memory, training_of, update_memory
 from kt_resources.trainers.objectives import OBJECTIVES
+from kt_resources.trainers.spec import Optimization
 from kt_resources.trainers.updates import UPDATES
 
 SHAPE = published("smollm2-135m")
@@ -55,6 +60,28 @@ def test_trained_parameters_are_what_peft_trains(name: str, options: dict[str, A
 def test_reference_free_objectives_hold_no_reference() -> None:
     held = {name: objective_memory(OBJECTIVES[name]()).reference for name in ("dpo", "ipo", "orpo", "cpo", "simpo")}
     assert held == {"dpo": "start", "ipo": "start", "orpo": "none", "cpo": "none", "simpo": "none"}
+
+
+def asked_of(objective: str, device: str = "cuda:1x80", **needs: Any) -> Training:
+    lengths = Lengths(longest=64, mean=32, scored=16, mean_scored=8, num_rows=100)
+    chosen, (where, *_) = Optimization(micro_batch_size=needs.pop("micro_batch", 1)), fake_devices(device)
+    update = UPDATES["lora"](type="lora")
+    return training_of(SHAPE, OBJECTIVES[objective](), update, chosen, lengths, where, "fp32", Needs(**needs))
+
+
+def test_on_a_cpu_sharding_is_plain_data_parallel() -> None:
+    """``needs.py`` starts FSDP on GPUs alone; processes of a CPU hold the whole model each."""
+    two = {"devices": 2, "sharding": "fsdp"}
+    assert (asked_of("sft", **two).shards, asked_of("sft", "cpu:1x64", **two).shards) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("objective", "micro_batch", "padded"),
+    [("sft", 1, False), ("sft", 2, True), ("dpo", 1, True), ("grpo", 1, True)],
+)
+def test_a_single_sequence_is_not_padded(objective: str, micro_batch: int, padded: bool) -> None:
+    """Of a pair the shorter answer is; completions are padded to the longest of those drawn together."""
+    assert asked_of(objective, micro_batch=micro_batch).padded == padded
 
 
 def test_grpo_holds_a_reference_only_under_a_kl() -> None:

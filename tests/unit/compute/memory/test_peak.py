@@ -6,6 +6,7 @@ import pytest
 
 from kt_resources.compute.memory.held import (
     cache_bytes,
+    cast_bytes,
     gradient_bytes,
     kernel_bytes,
     optimizer_bytes,
@@ -55,9 +56,32 @@ def test_four_bits_hold_the_linear_layers_alone() -> None:
 
 
 def test_sharding_divides_what_belongs_to_parameters() -> None:
-    one, eight = training(update=FULL), training(update=FULL, shards=8)
+    one, eight = (training(update=FULL, precision="fp32", shards=shards) for shards in (1, 8))
     for part in (weight_bytes, gradient_bytes, optimizer_bytes):
         assert part(eight) == pytest.approx(part(one) / 8)
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [(FULL, 4 * SHAPE.parameters), (LORA, 4 * (SHAPE.parameters + LORA.trained))],
+    ids=["full", "lora"],
+)
+def test_sharded_weights_are_held_in_float32_whatever_is_computed_in(update: UpdateMemory, expected: float) -> None:
+    """FSDP casts by itself: 4 bytes a weight, of the frozen ones too, and no float32 copies beside."""
+    sharded = training(update=update, shards=8)
+    assert weight_bytes(sharded) == pytest.approx(expected / 8)
+    assert optimizer_bytes(sharded) == pytest.approx(8 * update.trained / 8)
+    compared = training(update=FULL, shards=8, objective=ObjectiveMemory(companions=1))
+    assert other_models_bytes(compared) == pytest.approx(4 * SHAPE.parameters / 8)
+
+
+def test_all_weights_in_fp16_are_held_in_float32_with_the_copies_that_autocast_makes() -> None:
+    """4 weights + 4 gradients + 8 moments, and 2 of the linear layers and the head; frozen ones are held in 2."""
+    full, lora = training(update=FULL, precision="fp16"), training(update=LORA, precision="fp16")
+    assert (weight_bytes(full) + gradient_bytes(full) + optimizer_bytes(full)) / SHAPE.parameters == pytest.approx(16)
+    assert weight_bytes(lora) == pytest.approx(2 * SHAPE.parameters + 4 * LORA.trained)
+    assert cast_bytes(full) == 2 * (SHAPE.linear_parameters + 128_256 * 4096) and cast_bytes(lora) == 0
+    assert cast_bytes(training(update=FULL)) == 0
 
 
 @pytest.mark.parametrize(("update", "models"), [(FULL, 1), (LORA, 0)], ids=["full", "lora"])
