@@ -19,8 +19,7 @@ from kt_resources.compute.speed.calibration import calibrated_speed
 from kt_resources.home import ensure_home
 from kt_resources.recipes.base_model import BASE
 from kt_resources.store.store import Artifact, Store
-from kt_resources.trainers.fitting import Place
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.fitting import Place, Settings
 
 BEGIN, END = "<!-- line: begin -->", "<!-- line: end -->"
 HEAD = """{begin}
@@ -97,10 +96,8 @@ def answering_stages(name: str) -> list[tuple[str, Answers, float, float]]:
 class _RatesAlone(SpeedSource):
     """Rates of the device, whatever ran on it before."""
 
-    def training(
-        self, training: Training, optimization: Optimization, place: Place, past: Artifact | None
-    ) -> Seconds | None:
-        return super().training(training, optimization, place, None)
+    def training(self, training: Training, settings: Settings, place: Place, past: Artifact | None) -> Seconds | None:
+        return super().training(training, settings, place, None)
 
 
 def _facts(line: Line, store: Store, name: str) -> dict[str, Any]:

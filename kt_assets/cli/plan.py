@@ -35,7 +35,7 @@ def plan_command(
         with console.status("timing this device, once"):
             return calibrated_speed(store.root, device, shape, precision, anew=calibrate)
 
-    speeds = SpeedSource(measure if device is None or devices[0] in find_devices() else None)
+    speeds = SpeedSource(measure, recalls=model is None and devices[0] in find_devices())
     shape = base_shape(line.stages[BASE], line.recipe.base_model, store, model)
     plan = plan_line(line, store, shape, devices, speeds, load_prices(prices))
     if as_json:
@@ -46,13 +46,17 @@ def plan_command(
 
 
 def planned_devices(name: str | None) -> list[Device]:
-    """The devices at hand, or one named, eight times over: a node of them, so that steps on several can be planned."""
+    """The devices at hand, or one named, eight times over: a node of them, so that steps on several can be planned.
+
+    This machine's own CPU stands beside them, for what asks for a CPU.
+    """
     if name is None:
         return find_devices()
     device = named_device(name)
     if device.kind == "cpu":
         return [device]
-    return [device.model_copy(update={"index": index}) for index in range(8)]
+    node = [device.model_copy(update={"index": index}) for index in range(8)]
+    return [*node, *(own for own in find_devices() if own.kind == "cpu")]
 
 
 def plan_json(plan: LinePlan) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def _print_sums(console: Console, plan: LinePlan) -> None:
         f"{duration(plan.seconds)}, {plan.disk_gb:.2f} GB of disk{cost}"
     )
     if unknown:
-        console.print(f"[dim]not in the time, as never made here: {', '.join(unknown)}[/]")
+        console.print(f"[dim]not in the time, as nothing tells theirs: {', '.join(unknown)}[/]")
     if any(not stage.known_rows for stage in plan.stages):
         console.print("[dim]≤: the rows are not made yet; in memory they may be as long as max_seq_len lets them[/]")
 

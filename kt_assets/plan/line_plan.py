@@ -9,11 +9,12 @@ from kt_assets.plan.answers import asked_of_models
 from kt_assets.plan.expected import timed_lengths
 from kt_assets.plan.glance import Sources
 from kt_assets.plan.steps import certain, is_training, settings_of, step_place
-from kt_assets.plan.times import Seconds, SpeedSource, stage_seconds
+from kt_assets.plan.times import Seconds, SpeedSource, ran_there, stage_seconds
 from kt_assets.stage import Stage
 from kt_assets.staleness import stale_stages
 from kt_resources.compute.catalog import Prices, price_per_hour
 from kt_resources.compute.devices import Device
+from kt_resources.compute.leases import candidates
 from kt_resources.compute.memory.peak import Memory, host_gb
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.quantizers.config import GgufTarget
@@ -129,17 +130,26 @@ class _Planner:
         past = self.store.current(stage.asset)
         if is_training(stage):
             return self._training(stage, why, past, step_place(stage, self.store, self.shape, self.devices))
-        disk = _size_gb(past) if past else _model_gb(stage, self.shape)
-        device = self.devices[0] if stage.needs else None
-        seconds = stage_seconds(past) if past else self._answers(stage)
+        device = candidates(self.devices, stage.needs)[0] if stage.needs else None
+        seconds = stage_seconds(past) if past and self.speeds.recalls else self._answers(stage, device)
         cost = _cost(self.prices, device, seconds) if device else None
         name = device.name if device else ""
+        disk = self._disk_gb(stage, past)
         return StagePlan(stage.name, stage.room, why, name, seconds=seconds, disk_gb=disk, cost=cost)
 
-    def _answers(self, stage: Stage) -> Seconds | None:
-        """Of a stage that was never made, where it has models answer."""
+    def _answers(self, stage: Stage, device: Device | None) -> Seconds | None:
+        """Of a stage whose time is not known from here, where it has models answer."""
         asked = asked_of_models(stage, self.sources) if stage.needs else None
-        return self.speeds.answers(asked, self.shape, self.devices[0], stage.needs) if asked and stage.needs else None
+        if asked is None or device is None or stage.needs is None:
+            return None
+        return self.speeds.answers(asked, self.shape, device, stage.needs)
+
+    def _disk_gb(self, stage: Stage, past: Artifact | None) -> float | None:
+        """As large as the last time, unless that was another model; None where nothing tells."""
+        planned = _model_gb(stage, self.shape)
+        if past is None or (planned is not None and not self.speeds.recalls):
+            return planned
+        return _size_gb(past)
 
     def _training(self, stage: Stage, why: str, past: Artifact | None, place: Place) -> StagePlan:
         config: Any = stage.config
@@ -148,8 +158,10 @@ class _Planner:
         training = training_of(shape, *_axes(settings), timed.lengths, place.device, place.precision, place.needs)
         memory = place.memory(settings)
         fits = memory.peak_gb <= place.usable_gb
-        seconds = self.speeds.training(training, settings.optimization, timed, past)
+        past = past if self.speeds.recalls else None
+        seconds = self.speeds.training(training, settings, timed, past)
         trained = training.update.trained
+        whole = shape.parameters * shape.stored_bytes / 1e9 if settings.update.mergeable else 0.0
         checkpoints = 2 * (trained * 12 + (shape.parameters * 4 if training.update.all_weights else 0)) / 1e9
         return StagePlan(
             name=stage.name,
@@ -163,7 +175,7 @@ class _Planner:
             last_gb=last_peak_gb(past, place) if past else None,
             known_rows=place.lengths.known,
             seconds=seconds,
-            disk_gb=shape.parameters * shape.stored_bytes / 1e9 + trained * 4 / 1e9,
+            disk_gb=whole + trained * 4 / 1e9,
             scratch_gb=checkpoints,
             cost=_cost(self.prices, place.device, seconds, place.needs.devices),
             refused=not certain(place).fits(settings),
@@ -172,10 +184,8 @@ class _Planner:
 
 
 def last_peak_gb(past: Artifact, place: Place) -> float | None:
-    """The peak that the last run had, where it ran on a device of this kind in this precision."""
-    facts = past.manifest.facts
-    same = facts.get("compute", {}).get("device_kind") == place.device.kind
-    return facts.get("peak_memory_gb") if same and facts.get("precision") == place.precision else None
+    """The peak that the last run had, where it was of such a model, on a device of this kind in this precision."""
+    return past.manifest.facts.get("peak_memory_gb") if ran_there(past, place) else None
 
 
 def _axes(settings: Settings) -> tuple[Any, Any, Any]:

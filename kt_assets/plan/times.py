@@ -8,15 +8,15 @@ from typing import Any
 from kt_assets.plan.answers import Answers
 from kt_resources.compute.catalog import catalog_entry
 from kt_resources.compute.devices import Device
-from kt_resources.compute.memory.shape import ModelShape
+from kt_resources.compute.memory.shape import ModelShape, shape_of_folder
 from kt_resources.compute.memory.training import Training
 from kt_resources.compute.needs import Needs, Precision
 from kt_resources.compute.precision import choose_precision
 from kt_resources.compute.speed.calibration import Speed, stated_speed
 from kt_resources.compute.speed.predict import answer_seconds, predict_seconds, run_of
+from kt_resources.errors import RecipeError
 from kt_resources.store.store import Artifact
-from kt_resources.trainers.fitting import Place
-from kt_resources.trainers.spec import Optimization
+from kt_resources.trainers.fitting import Place, Settings
 
 MOST_ROWS = "; as many rows as the sources can give, about as long as theirs"
 """Said where a step's rows are not made yet."""
@@ -52,9 +52,11 @@ class SpeedSource:
 
     Attributes:
         measure: calibrates a device at hand for a model; None leaves its times unknown.
+        recalls: whether what stages took before counts; not for a device or a model that is not this line's own.
     """
 
     measure: Callable[[Device, ModelShape, Precision], Speed] | None = None
+    recalls: bool = True
     _known: dict[tuple[str, str, str], Speed | None] = field(default_factory=dict)
 
     def speed(self, device: Device, shape: ModelShape, precision: Precision) -> Speed | None:
@@ -78,17 +80,15 @@ class SpeedSource:
         told = answer_seconds(asked.models, asked.read, asked.written, shape, speed)
         return Seconds(told, speed.source + MOST_ROWS)
 
-    def training(
-        self, training: Training, optimization: Optimization, place: Place, past: Artifact | None
-    ) -> Seconds | None:
+    def training(self, training: Training, settings: Settings, place: Place, past: Artifact | None) -> Seconds | None:
         """Seconds of a training: at the rate of its own last run on such a device, else at the device's rates.
 
         Args:
-            training: with ``place`` its rows' number and lengths, counted or expected.
+            training: of ``settings``; with ``place`` its rows' number and lengths, counted or expected.
         """
         assert place.lengths.num_rows is not None
-        run = run_of(training, optimization, place.lengths.num_rows, place.needs.devices)
-        if (known := _past_seconds(training, run.rows, place, past)) is not None:
+        run = run_of(training, settings.optimization, place.lengths.num_rows, place.needs.devices)
+        if past and ran_alike(past, settings, place) and (known := _past_seconds(training, run.rows, past)):
             return known
         speed = self.speed(place.device, place.shape, place.precision)
         if speed is None:
@@ -97,26 +97,45 @@ class SpeedSource:
         return Seconds(predict_seconds(training, run, speed), speed.source + assumed)
 
 
-def _past_seconds(training: Training, rows: float, place: Place, past: Artifact | None) -> Seconds | None:
-    """The last run's phases, training scaled by tokens; None where it ran otherwise (device, precision, axes)."""
-    facts: dict[str, Any] = past.manifest.facts if past else {}
-    seconds, compute = facts.get("seconds"), facts.get("compute", {})
+def ran_alike(past: Artifact, settings: Settings, place: Place) -> bool:
+    """Whether the last run trained such a model in the same way, on such a device in the same precision."""
+    axes = (settings.objective, settings.update, settings.optimization)
+    now = dict(zip(("objective", "update", "optimization"), (axis.model_dump() for axis in axes), strict=True))
+    named = any(place.device.name in told for told in past.manifest.facts.get("compute", {}).get("devices", []))
+    return named and ran_there(past, place) and _way(past.manifest.config) == _way(now)
+
+
+def ran_there(past: Artifact, place: Place) -> bool:
+    """Whether the last run was of a model of this shape, on a device of this kind in this precision."""
+    facts: dict[str, Any] = past.manifest.facts
+    same_kind = facts.get("compute", {}).get("device_kind") == place.device.kind
+    return same_kind and facts.get("precision") == place.precision and _same_shape(past, place.shape)
+
+
+def _same_shape(past: Artifact, shape: ModelShape) -> bool:
+    """Whether the model that was made has the sizes of ``shape``; true of an adapter alone, which does not tell."""
+    try:
+        made = shape_of_folder(past.folder / "model")
+    except RecipeError:
+        return True
+    aside = {"name", "counted", "stored_bytes", "tied"}
+    return made.model_dump(exclude=aside) == shape.model_dump(exclude=aside)
+
+
+def _way(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What of a step's config its rate depends on."""
+    objective, update, optimization = (config.get(name, {}) for name in ("objective", "update", "optimization"))
+    batch, checkpointing = (optimization.get(name) for name in ("micro_batch_size", "gradient_checkpointing"))
+    return objective.get("type"), update.get("type"), update.get("r"), batch, checkpointing
+
+
+def _past_seconds(training: Training, rows: float, past: Artifact) -> Seconds | None:
+    """The last run's phases, training scaled by tokens; None where it did not tell them."""
+    facts: dict[str, Any] = past.manifest.facts
+    seconds = facts.get("seconds")
     if not seconds or not facts.get("tokens"):
-        return None
-    same = compute.get("device_kind") == place.device.kind and facts.get("precision") == place.precision
-    named = any(place.device.name in told for told in compute.get("devices", []))
-    if not (same and named and _same_axes(training, past)):
         return None
     length = training.lengths.mean + training.mean_completion
     tokens = rows * training.objective.sequences * length
     scaled = dict(seconds) | {"train": seconds["train"] * tokens / facts["tokens"]}
     return Seconds(scaled, "its last run")
-
-
-def _same_axes(training: Training, past: Artifact | None) -> bool:
-    """Whether the last run trained as many numbers with the same kind of batch."""
-    config: dict[str, Any] = past.manifest.config if past else {}
-    optimization = config.get("optimization", {})
-    same_batch = optimization.get("micro_batch_size") == training.micro_batch
-    rank = config.get("update", {}).get("r", 0)
-    return same_batch and (training.update.all_weights or rank == training.update.rank)

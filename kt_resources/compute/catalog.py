@@ -2,10 +2,10 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from kt_resources.compute.devices import Device, find_devices
 from kt_resources.compute.needs import DeviceKind
@@ -44,7 +44,7 @@ class Prices(Strict):
     as_of: str
     source: str
     currency: str
-    per_hour: dict[str, float]
+    per_hour: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 
 
 @cache

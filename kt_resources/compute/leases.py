@@ -86,11 +86,12 @@ def candidates(devices: Sequence[Device], needs: Needs) -> list[Device]:
     if len(fitting) >= needs.devices or (fitting and kind == "cpu"):
         return fitting
     at_hand = ", ".join(f"{device.id} {device.name} {device.memory_gb:g} GB" for device in devices)
+    other = "" if kind == "cpu" else "say kind: cpu, "
     size = f" of {needs.memory_gb:g} GB" if needs.memory_gb else ""
     raise ComputeError(
         f"{needs.devices} × {needs.kind}{size} can never be had here; at hand: {at_hand}",
         where="needs",
-        mend="lower needs.devices or needs.memory_gb in the recipe, say kind: cpu, or use a machine that has them",
+        mend=f"lower needs.devices or needs.memory_gb in the recipe, {other}or use a machine that has them",
     )
 
 

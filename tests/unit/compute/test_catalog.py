@@ -45,7 +45,10 @@ def test_prices_have_a_date_and_a_source_and_can_be_ones_own(tmp_path: Path) -> 
     assert price_per_hour(load_prices(own), named_device("h100-80gb")) == 3.1
 
 
-def test_a_file_that_is_no_price_list_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "prices.yaml").write_text("h100: 3")
+@pytest.mark.parametrize(
+    "text", ["h100: 3", "{as_of: '2026-02', source: my invoice, currency: EUR, per_hour: {h100-80gb: -3.1}}"]
+)
+def test_a_file_that_is_no_price_list_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text(text)
     with pytest.raises(ComputeError, match="is no price list"):
         load_prices(tmp_path / "prices.yaml")
