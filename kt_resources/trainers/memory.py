@@ -49,7 +49,17 @@ def update_memory(update: UpdateStrategy, shape: ModelShape) -> UpdateMemory:
         magnitude=magnitude,
         dropout=getattr(update, "dropout", 0.0) > 0,
         float32=update.type in ("pissa", "loftq", "adalora"),
+        decomposed=_decomposed(adapted, shape) if update.type == "pissa" and getattr(update, "niter", 0) is None else 0,
     )
+
+
+def _decomposed(names: Sequence[str], shape: ModelShape) -> float:
+    """Operations of the singular value decompositions of those layers of all blocks.
+
+    6 m n² + 20 n³ each, n the shorter side: R-SVD with both factors thin (Golub and Van Loan, §8.6).
+    """
+    sides = [sorted(shape.linears[name]) for name in names]
+    return float(shape.layers * sum(6 * longer * shorter**2 + 20 * shorter**3 for shorter, longer in sides))
 
 
 def _adapted(targets: str | Sequence[str], shape: ModelShape) -> tuple[str, ...]:
@@ -96,14 +106,22 @@ def _galore(update: Any, shape: ModelShape) -> UpdateMemory:
     rest = shape.parameters - shape.linear_parameters
     state = shape.layers * (moments + projection) + 2 * rest
     numbers = state / shape.parameters
-    return UpdateMemory(trained=shape.parameters, all_weights=True, head=True, state_numbers=numbers)
+    return UpdateMemory(
+        trained=shape.parameters,
+        all_weights=True,
+        head=True,
+        state_numbers=numbers,
+        decomposed=_decomposed(_adapted(update.target_modules, shape), shape),
+        decomposed_every=update.update_every,
+    )
 
 
 def _spectrum(update: Any, shape: ModelShape) -> UpdateMemory:
     """A fraction of the targeted matrices is trained; the rest has no gradient. Every block counts as learning."""
     targets = _adapted(update.target_modules, shape)
     weights = shape.layers * sum(shape.linears[name][0] * shape.linears[name][1] for name in targets)
-    return UpdateMemory(trained=round(update.fraction * weights), all_weights=True)
+    decomposed = _decomposed(targets, shape)
+    return UpdateMemory(trained=round(update.fraction * weights), all_weights=True, decomposed=decomposed)
 
 
 _SPECIAL: dict[str, Callable[[Any, ModelShape], UpdateMemory]] = {

@@ -25,6 +25,8 @@ class UpdateMemory(Strict):
         dropout: the adapter's input is dropped out, so that each adapted layer keeps its own copy.
         float32: what is trained stays in float32 under any precision.
         state_numbers: numbers that the optimizer keeps of a trained parameter; AdamW two.
+        decomposed: operations of the singular value decompositions of all its matrices, once.
+        decomposed_every: steps after which they are computed again; 0 where once, before training, is enough.
     """
 
     trained: int = Field(ge=0)
@@ -37,6 +39,8 @@ class UpdateMemory(Strict):
     dropout: bool = False
     float32: bool = False
     state_numbers: float = 2.0
+    decomposed: float = 0.0
+    decomposed_every: int = Field(default=0, ge=0)
 
 
 class Rollouts(Strict):

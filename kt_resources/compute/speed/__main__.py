@@ -76,6 +76,7 @@ def _fastest(work: Callable[[], Any], device: str) -> float:
 def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, float]:
     import torch
 
+    from kt_resources.compute.speed.calibration import DECOMPOSED_FLOPS
     from kt_resources.compute.speed.flops import BACKWARD
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -116,6 +117,7 @@ def _measure(shape: dict[str, Any], precision: str, device: str) -> dict[str, fl
         "decode_layer_s": decode_s,
         "decode_adapter_s": max(adapted_decode_s - decode_s, 0.01 * decode_s),
         "bytes_per_s": 0.4e9 if device == "cpu" else 1e9,
+        "decomposed_flops": DECOMPOSED_FLOPS["cpu" if device == "cpu" else "gpu"],
         **_answering(shape, block_flops, decode_s, device),
     }
 

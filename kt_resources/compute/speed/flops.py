@@ -31,6 +31,7 @@ class Work:
         written: bytes of checkpoints and of kept weights.
         decoded: steps of generation, each a token for every sequence that is generated at once.
         decoded_adapted: those in which an adapter's products are computed for themselves.
+        decomposed: operations of singular value decompositions.
     """
 
     block: float = 0.0
@@ -44,6 +45,7 @@ class Work:
     written: float = 0.0
     decoded: float = 0.0
     decoded_adapted: float = 0.0
+    decomposed: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
@@ -55,7 +57,7 @@ class Work:
     @property
     def flops(self) -> float:
         """All floating-point operations."""
-        return self.block + self.weights + self.head
+        return self.block + self.weights + self.head + self.decomposed
 
 
 def forward(training: Training, tokens: float, length: float, scored: float) -> Work:
@@ -128,10 +130,22 @@ def _moving(training: Training, run: Run) -> Work:
     copied = 4.0 * training.update.trained if has_copies(training) else 0.0  # their float32 copies' gradients
     return Work(
         stepped=float(training.update.trained) * run.steps,
+        decomposed=training.update.decomposed * _refreshes(training, run.steps),
         touched=(gradients + copied) * run.steps + state,
         written=checkpoint_bytes(training) * (1 if run.checkpoints is None else run.checkpoints)
         + _kept_bytes(training) * max(0, run.evaluations - 1),
     )
+
+
+def _refreshes(training: Training, steps: int) -> int:
+    """How often matrices are decomposed during training: in the first step and every so many after it."""
+    every = training.update.decomposed_every
+    return -(-steps // every) if every else 0
+
+
+def loading(training: Training) -> Work:
+    """What is computed of the start model before training begins: decompositions that are needed once."""
+    return Work(decomposed=0.0 if training.update.decomposed_every else training.update.decomposed)
 
 
 def _kept_bytes(training: Training) -> float:

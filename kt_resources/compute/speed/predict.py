@@ -7,7 +7,7 @@ from kt_resources.compute.memory.parts import Rollouts
 from kt_resources.compute.memory.shape import ModelShape
 from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import Speed
-from kt_resources.compute.speed.flops import Run, Work, checkpoint_bytes, run_work
+from kt_resources.compute.speed.flops import Run, Work, checkpoint_bytes, loading, run_work
 from kt_resources.trainers.spec import Optimization, eval_pace, num_checkpoints
 
 
@@ -18,7 +18,7 @@ def seconds_of(work: Work, speed: Speed, layers: int) -> float:
     other = work.dequantized / speed.dequantized_per_s + work.stepped / speed.stepped_per_s
     bytes_moved = work.touched / speed.touched_per_s + work.written / speed.written_per_s
     decoding = layers * (work.decoded * speed.decode_layer_s + work.decoded_adapted * speed.decode_adapter_s)
-    return learning + adapters + other + bytes_moved + decoding
+    return learning + adapters + other + bytes_moved + decoding + work.decomposed / speed.decomposed_flops
 
 
 def run_of(training: Training, optimization: Optimization, num_rows: int, processes: int = 1) -> Run:
@@ -67,7 +67,7 @@ def predict_seconds(training: Training, run: Run, speed: Speed) -> dict[str, flo
         train_s += write_s * before
     return {
         "imports": speed.imports_s,
-        "load": model_bytes / speed.bytes_per_s,
+        "load": model_bytes / speed.bytes_per_s + seconds_of(loading(training), speed, layers),
         "train": train_s,
         "evaluate": evaluate_s,
         "save": 2 * model_bytes / speed.bytes_per_s,

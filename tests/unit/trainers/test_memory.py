@@ -57,6 +57,23 @@ def test_trained_parameters_are_what_peft_trains(name: str, options: dict[str, A
     assert update_memory(update, shape_of_folder(tiny_model_dir)).trained == trained
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "times", "every"),
+    [
+        ("galore", {"update_every": 50}, 1, 50),
+        ("spectrum", {}, 1, 0),
+        ("pissa", {}, 1, 0),
+        ("pissa", {"niter": 4}, 0, 0),
+        ("lora", {}, 0, 0),
+    ],
+)
+def test_who_decomposes_matrices_says_so(name: str, options: dict[str, Any], times: int, every: int) -> None:
+    """30 blocks of two of 576 × 576, two of 192 × 576 and three of 576 × 1536, 6 m n² + 20 n³ each."""
+    block = 2 * 26 * 576**3 + 2 * (6 * 576 * 192**2 + 20 * 192**3) + 3 * (6 * 1536 * 576**2 + 20 * 576**3)
+    told = update_memory(UPDATES[name](type=name, **options), SHAPE)
+    assert (told.decomposed, told.decomposed_every) == (times * 30 * block, every)
+
+
 def test_reference_free_objectives_hold_no_reference() -> None:
     held = {name: objective_memory(OBJECTIVES[name]()).reference for name in ("dpo", "ipo", "orpo", "cpo", "simpo")}
     assert held == {"dpo": "start", "ipo": "start", "orpo": "none", "cpo": "none", "simpo": "none"}

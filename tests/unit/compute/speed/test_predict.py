@@ -52,6 +52,18 @@ def test_a_forward_pass_is_two_operations_a_weight_and_the_attention() -> None:
     assert work.head == 2 * 4096 * 128_256 * 4
 
 
+@pytest.mark.parametrize(("every", "expected"), [(4, {"train": 30.0, "load": 0.0}), (0, {"train": 0.0, "load": 10.0})])
+def test_decompositions_take_their_time_each_time_or_once_as_the_model_is_loaded(
+    every: int, expected: dict[str, float]
+) -> None:
+    """6e11 operations at 6e10 a second are 10 s; of 10 steps the first, the fifth and the ninth choose anew."""
+    run = run_of(training(), Optimization(max_steps=10), num_rows=1000)
+    plain = predict_seconds(training(update=FULL), run, SPEED)
+    decomposed = FULL.model_copy(update={"decomposed": 6e11, "decomposed_every": every})
+    found = predict_seconds(training(update=decomposed), run, SPEED)
+    assert {phase: found[phase] - plain[phase] for phase in expected} == pytest.approx(expected, abs=1e-6)
+
+
 def test_all_weights_cost_three_passes_and_an_adapter_two() -> None:
     """Kaplan's 6 operations a weight and token, against 4 where frozen weights have no gradient."""
     ahead = forward(training(), 10, 256, 0).block
