@@ -140,8 +140,8 @@ def _step_data_problems(
 def _length_problems(recipe: "Recipe", path: tuple[str | int, ...], step: "Step") -> Iterable[Problem]:
     """A mix may hold rows that the step that learns from it does not take."""
     dataset, taken = recipe.datasets.get(step.data), step.optimization.max_seq_len
-    if isinstance(dataset, Mix) and dataset.max_seq_len > taken:
-        words = f"rows of {step.data} may have {dataset.max_seq_len} tokens, this step takes {taken}"
+    if isinstance(dataset, Mix) and (longest := recipe.longest_row(dataset)) > taken:
+        words = f"rows of {step.data} may have {longest} tokens, this step takes {taken}"
         mend = f"raise it, or lower max_seq_len in datasets.{step.data}, which drops longer rows"
         yield Problem((*path, "optimization", "max_seq_len"), f"{words}: {mend}")
 

@@ -10,8 +10,8 @@ from kt_resources.evaluators.config import Evaluation
 from kt_resources.mergers.methods import MergeMethod, problem_with_inputs
 from kt_resources.quantizers.config import GgufTarget
 from kt_resources.recipes.base_model import BASE, BaseModelSource
-from kt_resources.recipes.data import Data, EvalData, Purpose
-from kt_resources.recipes.datasets import Dataset
+from kt_resources.recipes.data import REPLAY, SYNTHETIC, Data, EvalData, Purpose
+from kt_resources.recipes.datasets import Dataset, Mix
 from kt_resources.recipes.held_out import EvalTasks, HeldOut
 from kt_resources.recipes.problems import RecipeProblems, find_problems
 from kt_resources.strict import Strict
@@ -205,6 +205,11 @@ class Recipe(Strict):
         steps = {name for end in ends for name in (end, *self.ancestors(end))}
         used = {step.data for step in self.training if step.name in steps}
         return tuple(name for name, dataset in self.datasets.items() if dataset.type == "mix" and name in used)
+
+    def longest_row(self, mix: Mix) -> int:
+        """Tokens that a row of ``mix`` may have: its limit, or curation's where all stem from sources."""
+        written = {SYNTHETIC, REPLAY} & mix.weights.keys()
+        return mix.max_seq_len if written else min(mix.max_seq_len, self.data.curation.max_tokens)
 
     def makes_scorer(self, name: str) -> bool:
         """Whether ``name`` is a step that makes a reward model."""

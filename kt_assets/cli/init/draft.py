@@ -135,6 +135,7 @@ def draft_recipe(
     _add_sft(draft)
     _add_preference(draft)
     _add_grpo(draft)
+    _make_room(draft)
     if not draft.steps:
         mend = "give a file with answers too, or say what judges them: --verifier rewards.py:score"
         raise RecipeError("there are prompts alone, and nothing to judge answers by", where=", ".join(rows), mend=mend)
@@ -188,7 +189,7 @@ def _add_sft(draft: Draft) -> None:
     num_rows = sum(draft.rows[name].num_rows for name in names)
     rate = {"learning_rate": 1.0e-3} if draft.small else {}
     epochs = 3 if num_rows < 1000 else 2 if num_rows < 10_000 else 1
-    optimization = rate | {"num_epochs": epochs} | _room(draft.max_tokens)
+    optimization = rate | {"num_epochs": epochs}
     draft.steps.append(_step("sft", "base_model", "training_mix", {"type": "sft"}, 16, optimization))
     why = (
         f"{num_rows} rows show what to answer" if examples else "the chosen answers show what to answer, to begin with"
@@ -205,7 +206,7 @@ def _add_preference(draft: Draft) -> None:
         if names := draft.of_kind(kind):
             draft.datasets[f"my_{kind}"] = {"type": kind, "sources": names}
             count = sum(draft.rows[one].num_rows for one in names)
-            optimization = {"num_epochs": 1} | _room(draft.max_tokens)
+            optimization = {"num_epochs": 1}
             draft.steps.append(_step(name, _last(draft), f"my_{kind}", objective, 8, optimization))
             draft.reasons.append(Reason(name, f"{count} {why}"))
 
@@ -220,15 +221,18 @@ def _add_grpo(draft: Draft) -> None:
     else:
         draft.datasets["rl_prompts"] = {"type": "prompts", "sources": names, "validation_rows": max(4, count // 10)}
         objective = {"type": "grpo", "num_generations": 8, "max_completion_length": draft.max_new_tokens}
-        optimization = {"max_steps": 10} | _room(draft.max_tokens + draft.max_new_tokens)
+        optimization = {"max_steps": 10}
         draft.steps.append(_step("grpo", _last(draft), "rl_prompts", objective, 16, optimization))
         whose = "of their own" if draft.of_kind("prompts") else "that SFT learns from too; a file of others is better"
         draft.reasons.append(Reason("grpo", f"the verifier can reward answers to {count} prompts {whose}"))
 
 
-def _room(tokens: int) -> dict[str, int]:
-    """``max_seq_len`` where a step's default has no room for so many."""
-    return {"max_seq_len": tokens} if tokens > Optimization().max_seq_len else {}
+def _make_room(draft: Draft) -> None:
+    """Let each step take the longest rows, with a completion on top where it samples one."""
+    for step in draft.steps:
+        longest = draft.max_tokens + step["objective"].get("max_completion_length", 0)
+        if longest > Optimization().max_seq_len:
+            step["optimization"]["max_seq_len"] = longest
 
 
 def _last(draft: Draft) -> str:

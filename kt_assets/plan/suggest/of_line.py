@@ -7,7 +7,7 @@ from kt_assets.plan.glance import Sources
 from kt_assets.plan.suggest.situation import Goal, Situation, Wish
 from kt_resources.compute.devices import Device
 from kt_resources.compute.memory.shape import ModelShape
-from kt_resources.recipes.datasets import OnPolicy
+from kt_resources.recipes.datasets import Mix, OnPolicy
 
 KINDS = {
     "mix": "examples",
@@ -29,7 +29,8 @@ def line_situation(line: Line, shape: ModelShape, device: Device, goal: Goal, wi
     judged = recipe.verifier.type != "none"
     kinds = {KINDS[d.type] for d in recipe.datasets.values() if judged or not isinstance(d, OnPolicy)}
     seen = [sum(tokens) for source in recipe.data.sources for tokens in sources.glance(source.name).lengths]
-    longest = recipe.data.curation.max_tokens
+    mixes = [dataset for dataset in recipe.datasets.values() if isinstance(dataset, Mix)]
+    longest = max([recipe.data.curation.max_tokens, *map(recipe.longest_row, mixes)])
     answer = min(longest, recipe.evaluate.max_new_tokens)
     return Situation(
         shape=shape,

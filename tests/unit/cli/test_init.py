@@ -89,6 +89,16 @@ def test_free_text_is_learned_and_not_rewarded(tmp_path: Path) -> None:
     assert made.why("no grpo") == "nothing tells a right answer from a wrong one"
 
 
+def test_a_step_takes_rows_as_long_as_the_mix_may_hold(tmp_path: Path) -> None:
+    """A step takes 1024 tokens unless told otherwise."""
+    long, short = (
+        draft(tmp_path, notes=alpaca(60, lambda n, words=words: f"Note {n} says: " + "the pump was repaired. " * words))
+        for words in (250, 2)
+    )
+    assert long.datasets["training_mix"]["max_seq_len"] == long.steps[0]["optimization"]["max_seq_len"] > 1024
+    assert "max_seq_len" not in short.steps[0]["optimization"]
+
+
 def test_verifiable_answers_are_rewarded_after_they_were_shown(tmp_path: Path) -> None:
     made = draft(tmp_path, sums=alpaca(60, str))
     assert steps(made) == [("sft", "base_model", "sft"), ("grpo", "sft", "grpo")]

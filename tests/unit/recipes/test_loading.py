@@ -200,6 +200,11 @@ def test_a_mix_of_longer_rows_than_its_step_takes_is_refused_at_the_steps_limit(
     assert "recipe.yaml:12: training.0.optimization.max_seq_len" in str(refused.value)
     both = short.replace("weights: {train: 1.0}", "weights: {train: 1.0}, max_seq_len: 256")
     assert load_recipe(write(tmp_path, both, "both")).step("sft").optimization.max_seq_len == 256
+    curated = short.replace("data:\n", "data:\n  curation: {max_tokens: 256}\n")
+    assert load_recipe(write(tmp_path, curated, "curated")).step("sft").optimization.max_seq_len == 256
+    replayed = curated.replace("weights: {train: 1.0}", "weights: {train: 1.0, replay: 0.1}")
+    with pytest.raises(RecipeError, match="rows of mix may have 512 tokens, this step takes 256"):
+        load_recipe(write(tmp_path, replayed.replace("  curation", "  replay: {}\n  curation"), "replayed"))
 
 
 def test_a_reward_model_is_neither_shipped_nor_gated(tmp_path: Path) -> None:
