@@ -63,6 +63,10 @@ class SuggestedStep:
         }
 
 
+ROW_LIMIT = "data.curation.max_tokens"
+"""The recipe's limit on rows, which a suggestion may lower."""
+
+
 def _room(settings: Settings) -> int:
     generated: int = getattr(settings.objective, "max_completion_length", 0)
     return settings.optimization.max_seq_len - generated
@@ -103,7 +107,7 @@ def _place(situation: Situation) -> Place:
     s = situation
     scored = min(s.answer_tokens, s.longest)
     lengths = Lengths(longest=s.longest, mean=s.mean, scored=scored, mean_scored=scored / 2)
-    return Place(s.shape, lengths, s.device, s.precision)
+    return Place(s.shape, lengths, s.device, s.precision, row_limit=ROW_LIMIT)
 
 
 def _update(situation: Situation, link: Link) -> tuple[Any, list[Choice]]:
