@@ -22,7 +22,7 @@ class Code(VerifierConfig):
         partial: the share of the tests that pass, in place of all or nothing. Where one of ``tests`` loops or exits,
             each gets a run of its own: tests must not build on names that another one sets.
         timeout_s: wall time of a run.
-        memory_mb: address space of a run.
+        memory_mb: address space of each process of a run.
         processes: processes and threads of a run.
     """
 

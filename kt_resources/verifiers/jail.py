@@ -1,9 +1,11 @@
 """The inside of the jail: ``python -I jail.py FD`` runs a program that nobody trusts. Linux; standard library alone.
 
 FD gives a JSON request: ``source``, ``tests``, ``token``, ``scratch``, ``verdict`` (a file descriptor) and ``limits``.
-The program gets namespaces of its own for network (empty), processes, mounts and messages; every file system is
-read-only but a small one in memory; it has no privilege, and limits on CPU time, memory, processes and file sizes.
-A determined program can lie about tests that run in its own process; it cannot reach out of here.
+The program gets namespaces of its own for network (empty), processes, mounts and messages; of the file system it sees
+the system's own folders and Python's, read-only, and a small one in memory; it has no privilege, and limits on CPU
+time, memory, processes and file sizes. The first process of its namespace is ours and never runs it: what ends that one
+ends the program and all that it started. A determined program can lie about tests that run in its own process; it
+cannot reach out of here.
 """
 
 import ctypes
@@ -18,34 +20,45 @@ NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
 ATTR_READONLY_NOSUID = 1 | 2
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 NOBODY = 65534
+SHOWN = ("bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "nix", "proc", "sbin", "sys", "usr")
+"""Folders of the root that are the system's; what lies in others is a person's, and not to be seen."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> NoReturn:
-    """Shut the process in, let its child run the program, and end as the child does."""
+    """Shut the process in, let a child of its child run the program, and end as that one does."""
     with os.fdopen(int(sys.argv[1])) as pipe:
         request = json.load(pipe)
-    is_root = os.geteuid() == 0
+    is_root, uid = os.geteuid() == 0, os.getuid()
+    own_uid = 2**30 + os.getpid() if is_root else uid  # the limit on processes is counted by user
     _unshare(is_root)
-    _read_only(request["scratch"], request["limits"]["scratch_mb"])
-    if is_root:
-        _show_library(os.path.join(request["scratch"], ".python"))
-    child = os.fork()
-    if child:
-        os.close(request["verdict"])
-        _, status = os.waitpid(child, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    _call(LIBC.mount, b"proc", b"/proc", b"proc", 0, None, must=False)
+    _hide(request["scratch"], request["limits"]["scratch_mb"])
+    _end_as(os.fork(), request)
+    _call(LIBC.prctl, PR_SET_PDEATHSIG, signal.SIGKILL)
+    _call(LIBC.prctl, PR_SET_DUMPABLE, 0)
+    _show_own_processes()
+    _end_as(os.fork(), request)
     _limit(request["limits"])
-    _drop_privileges(is_root)
+    _drop_privileges(is_root, own_uid)
     os.chdir(request["scratch"])
     _run(request)
 
 
-def _call(function: Any, *arguments: Any, must: bool = True) -> None:
-    if function(*arguments) != 0 and must:
+def _end_as(child: int, request: dict[str, Any]) -> None:
+    """In the parent: wait until ``child`` has ended, and end as it did. The child goes on."""
+    if not child:
+        return
+    os.close(request["verdict"])
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _call(function: Any, *arguments: Any) -> None:
+    if function(*arguments) != 0:
         error = ctypes.get_errno()
         raise OSError(error, f"{getattr(function, '__name__', 'syscall')}: {os.strerror(error)}")
 
@@ -61,37 +74,44 @@ def _unshare(is_root: bool) -> None:
                 file.write(text)
 
 
-def _read_only(scratch: str, scratch_mb: int) -> None:
-    """Every mount read-only; ``/run`` and ``/tmp``, where sockets of others lie, empty; ``scratch`` in memory."""
+def _hide(scratch: str, scratch_mb: int) -> None:
+    """Every mount read-only, all but the system's folders empty, Python's shown again; ``scratch`` in memory."""
     _call(LIBC.mount, None, b"/", None, MS_REC | MS_PRIVATE, None)
     attributes = (ctypes.c_uint64 * 4)(ATTR_READONLY_NOSUID, 0, 0, 0)
     _call(LIBC.syscall, MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
-    needed = [os.path.realpath(path) + "/" for path in (sys.prefix, sys.base_prefix)]
-    covered = [at for at in ("/run", "/tmp") if os.path.isdir(at) and not any(p.startswith(at + "/") for p in needed)]
-    for folder in covered:
-        _in_memory(folder, scratch_mb)
-    if any(scratch.startswith(folder + "/") for folder in covered):
-        os.makedirs(scratch)
-        os.chmod(scratch, 0o777)
-    else:
-        _in_memory(scratch, scratch_mb)
+    hidden = [
+        entry.path for entry in os.scandir("/") if entry.name not in SHOWN and entry.is_dir(follow_symlinks=False)
+    ]
+    python = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix)} - {"/"}
+    covered = {path: os.open(path, os.O_PATH) for path in sorted(python) if _top(path) in hidden}
+    for folder in hidden:
+        _in_memory(folder, f"size={scratch_mb}m,mode=777" if folder == "/tmp" else "size=4k,nr_inodes=64,mode=755")
+    for path, place in covered.items():
+        os.makedirs(path, exist_ok=True)
+        _call(LIBC.mount, f"/proc/self/fd/{place}".encode(), path.encode(), None, MS_BIND | MS_REC, None)
+        os.close(place)
+    if _top(scratch) != "/tmp":
+        if _top(scratch) in hidden:
+            os.makedirs(scratch)
+        _in_memory(scratch, f"size={scratch_mb}m,mode=777")
+        return
+    os.makedirs(scratch)
+    os.chmod(scratch, 0o777)
 
 
-def _show_library(folder: str) -> None:
-    """Python's own files under ``folder`` too: they may lie where nobody but root can go."""
-    shown = {path: os.path.join(folder, str(number)) for number, path in enumerate(filter(os.path.isdir, sys.path))}
-    for path, place in shown.items():
-        os.makedirs(place)
-        _call(LIBC.mount, path.encode(), place.encode(), None, MS_BIND, None)
-    sys.path[:] = shown.values()
-    for package in [module for module in sys.modules.values() if hasattr(module, "__path__")]:
-        parents = {os.path.dirname(path): os.path.basename(path) for path in package.__path__}
-        package.__path__ = [os.path.join(shown.get(parent, parent), name) for parent, name in parents.items()]
+def _top(path: str) -> str:
+    """The folder of the root that ``path`` lies in."""
+    return "/" + path.split("/")[1]
 
 
-def _in_memory(folder: str, size_mb: int) -> None:
-    options = f"size={size_mb}m,mode=777".encode()
-    _call(LIBC.mount, b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options)
+def _in_memory(folder: str, options: str) -> None:
+    _call(LIBC.mount, b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options.encode())
+
+
+def _show_own_processes() -> None:
+    """``/proc`` of this namespace; none where the system does not let it be shown, as in some containers."""
+    if LIBC.mount(b"proc", b"/proc", b"proc", 0, None) != 0:
+        _in_memory("/proc", "size=4k,nr_inodes=2,mode=555")
 
 
 def _limit(limits: dict[str, int]) -> None:
@@ -107,16 +127,19 @@ def _limit(limits: dict[str, int]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _drop_privileges(is_root: bool) -> None:
-    """Nobody where it was root; and no capability either way, the namespace's own included."""
+def _drop_privileges(is_root: bool, own_uid: int) -> None:
+    """A user whom nobody else is where it was root; and no capability either way, the namespace's own included."""
     if is_root:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        try:
+            os.setresuid(own_uid, own_uid, own_uid)
+        except OSError:  # a container that has few users
+            os.setresuid(NOBODY, NOBODY, NOBODY)
     header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     _call(LIBC.capset, header, nothing)
     _call(LIBC.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _call(LIBC.prctl, PR_SET_PDEATHSIG, signal.SIGKILL)
+    _call(LIBC.prctl, PR_SET_DUMPABLE, 1)
 
 
 def _run(request: dict[str, Any]) -> NoReturn:

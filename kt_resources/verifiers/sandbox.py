@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ class Limits:
     Attributes:
         timeout_s: wall time, start of the interpreter included.
         cpu_s: CPU time.
-        memory_mb: address space.
+        memory_mb: address space of each process; files in memory count by ``file_mb``.
         processes: processes and threads.
         file_mb: size of a file, its output among them.
         scratch_mb: all files that it writes, kept in memory.
@@ -90,13 +91,14 @@ def run_jailed(source: str, limits: Limits, stdin: str = "", tests: Sequence[str
 
 def _wait(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
     """Whether the program ended well in time; whatever is left of it is killed."""
+    ended = select.poll()
+    ended.register(watched := os.pidfd_open(process.pid), select.POLLIN)
     try:
-        return process.wait(timeout_s) == 0
-    except subprocess.TimeoutExpired:
-        return False
+        return bool(ended.poll(1000 * timeout_s)) and process.wait() == 0
     finally:
+        os.close(watched)
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # the jail's first process dies with it, and all others with that
+            os.killpg(process.pid, signal.SIGKILL)  # the namespace's first process dies with it, and all with that
             process.wait()
 
 

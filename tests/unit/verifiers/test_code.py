@@ -2,8 +2,10 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,9 @@ HOSTILE = {
     "rights by a namespace": "import ctypes\nl = ctypes.CDLL(None)\nl.unshare(0x10020000)\n"
     "l.mount(None, b'/', None, 32 | 4096, None)\nopen({outside!r} + '/made', 'w')",
     "the end of another process": "import os; os.kill({pid}, 0)",
+    "reading a person's file": "open({outside!r} + '/there').read()",
+    "a file where the person's were": "open('/home/made', 'w').write('x' * 10_000)",
+    "the memory of its keeper": "open('/proc/1/mem', 'rb')",
 }
 
 
@@ -151,9 +156,65 @@ def test_a_fork_bomb_is_held_and_cleared_away() -> None:
     assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and "jail.py" in _command(pid)]
 
 
+OUTLIVES = """
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+libc.prctl(15, b"{mark}")  # the name that shows in /proc/*/comm, children's too
+for parting in range(4):
+    libc.prctl(1, 0)  # no signal when the parent dies
+    os.setsid() if os.getpid() != os.getsid(0) else None
+    if os.fork() == 0:
+        continue
+    time.sleep(600)
+"""
+
+
+def test_nothing_outlives_its_time() -> None:
+    """Neither sessions of its own nor refusing the signal of a parent's death help."""
+    mark = f"mark{os.getpid()}"
+    assert not run_jailed(OUTLIVES.format(mark=mark), Limits(timeout_s=2, cpu_s=2)).finished
+    assert _gone(mark)
+
+
+def test_nothing_outlives_who_asked() -> None:
+    """The process that asked is killed, and has no time to kill anything."""
+    mark = f"mark{os.getpid()}"
+    asked = f"from kt_resources.verifiers.sandbox import *; run_jailed({OUTLIVES.format(mark=mark)!r}, Limits(60, 60))"
+    process = subprocess.Popen([sys.executable, "-c", asked])
+    assert _within(10, lambda: _named(mark))
+    process.kill()
+    process.wait()
+    assert _gone(mark)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user than root has the one that it is")
+def test_each_run_has_processes_of_its_own_to_count() -> None:
+    users = {run_jailed("import os; print(os.getuid())", WIDE).stdout for _ in range(2)}
+    assert len(users) == 2
+
+
+def _named(mark: str) -> bool:
+    return any(_text(f"/proc/{pid}/comm").strip() == mark for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def _gone(mark: str) -> bool:
+    return _within(5, lambda: not _named(mark))
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return held
+
+
 def _command(pid: str) -> str:
+    return _text(f"/proc/{pid}/cmdline")
+
+
+def _text(file: str) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        return Path(file).read_text()
     except OSError:
         return ""
 
