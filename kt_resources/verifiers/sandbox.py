@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from typing import IO
 JAIL = Path(__file__).with_name("jail.py")
 KEPT_OUTPUT = 2**20
 """Bytes of the program's output that are looked at."""
+KILLED_WITHIN_S = 10.0
+"""How long the launcher may take to end what it started, before it is killed itself and the rest with it."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Limits:
     Attributes:
         timeout_s: wall time, start of the interpreter included.
         cpu_s: CPU time.
-        memory_mb: address space of each process; files in memory count by ``file_mb``.
+        memory_mb: address space of each process: a run may hold ``processes`` times as much, and, until it ends, shared
+            segments and files in memory that no process has mapped.
         processes: processes and threads.
         file_mb: size of a file, its output among them.
         scratch_mb: all files that it writes, kept in memory.
@@ -62,17 +64,23 @@ def run_jailed(source: str, limits: Limits, stdin: str = "", tests: Sequence[str
     token = secrets.token_hex(16)
     verdict_out, verdict_in = os.pipe()
     with (
-        tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory() as root,
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
         tempfile.TemporaryFile() as request,
     ):
         given.write(stdin.encode())
-        asked = {"source": source, "tests": list(tests), "token": token, "scratch": scratch, "verdict": verdict_in}
-        request.write(json.dumps(asked | {"limits": asdict(limits)}).encode())
+        asked = {"source": source, "tests": list(tests), "token": token, "root": root, "verdict": verdict_in}
+        request.write(json.dumps(asked | {"caller": os.getpid(), "limits": asdict(limits)}).encode())
         given.seek(0), request.seek(0)
-        environment = {"HOME": scratch, "LANG": "C.UTF-8", "PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1"}
+        environment = {
+            "HOME": "/tmp",
+            "USER": "nobody",
+            "LANG": "C.UTF-8",
+            "PATH": os.defpath,
+            "OPENBLAS_NUM_THREADS": "1",
+        }
         process = subprocess.Popen(
             [sys.executable, "-I", str(JAIL), str(request.fileno())],
             stdin=given,
@@ -90,15 +98,18 @@ def run_jailed(source: str, limits: Limits, stdin: str = "", tests: Sequence[str
 
 
 def _wait(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
-    """Whether the program ended well in time; whatever is left of it is killed."""
-    ended = select.poll()
-    ended.register(watched := os.pidfd_open(process.pid), select.POLLIN)
+    """Whether the program ended well in time; when this returns, nothing is left of it."""
     try:
-        return bool(ended.poll(1000 * timeout_s)) and process.wait() == 0
+        with os.fdopen(os.pidfd_open(process.pid)) as handle:
+            end = select.poll()
+            end.register(handle, select.POLLIN)
+            return bool(end.poll(timeout_s * 1000)) and process.wait() == 0
     finally:
-        os.close(watched)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # the namespace's first process dies with it, and all with that
+        process.terminate()  # the launcher kills all that it started, and ends when they have
+        try:
+            process.wait(KILLED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
             process.wait()
 
 
@@ -123,7 +134,10 @@ def isolation_problem() -> str | None:
     """Why this system cannot shut a program in; None where it can."""
     if not sys.platform.startswith("linux"):
         return f"programs are shut in by Linux namespaces, and this is {sys.platform}"
-    ran = run_jailed("import os; os.stat('/')", Limits(timeout_s=30))
+    try:
+        ran = run_jailed("import decimal, os; os.stat('/')", Limits(timeout_s=30))
+    except OSError as error:
+        ran = Ran((), False, "", str(error))
     if ran.finished:
         return None
     last = ran.stderr.strip().splitlines()[-1:] or ["it did not end"]
