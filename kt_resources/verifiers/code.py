@@ -16,7 +16,7 @@ class Code(VerifierConfig):
 
     A row's ``verification`` is JSON: ``{"tests": ["assert add(1, 2) == 3", ...]}``, run after the program in its
     names, or ``{"cases": [{"stdin": "1 2", "stdout": "3"}, ...]}``, a run each, compared up to white space at the
-    ends. Of an answer in Markdown the last fenced block of Python, or without a tag, is the program.
+    ends. Of an answer in Markdown the last fenced block of Python is the program, else the last without a tag.
 
     Attributes:
         partial: the share of the tests that pass, in place of all or nothing. Where one of ``tests`` loops or exits,

@@ -5,13 +5,19 @@ import re
 FENCE = re.compile(
     r"(?:[^`]*+(?=`)|\s*+(?=~))(?P<fence>`{3,}+|~{3,}+)\s*+\{?\.?(?P<tag>[^\s{}`]*+)[^`]*+",
 )
-PROGRAMS = {"", "python", "python3", "py"}
+PYTHON = {"python", "python3", "py"}
 
 
 def program_of(answer: str) -> str:
-    """The last fenced block of Python or without a tag, to the end where it is not closed; else all of ``answer``."""
-    programs = [text for tag, text in fenced(answer) if tag.lower() in PROGRAMS]
-    return programs[-1] if programs else answer
+    """The last fenced block of Python, to the end where it is not closed; else the last without a tag, else ``answer``.
+
+    >>> program_of("```py\\nprint(1)\\n```\\nprints\\n```\\n1\\n```")
+    'print(1)\\n'
+    """
+    blocks = fenced(answer)
+    python = [text for tag, text in blocks if tag.lower() in PYTHON]
+    plain = [text for tag, text in blocks if not tag]
+    return [answer, *plain, *python][-1]
 
 
 def fenced(answer: str) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
     from kt_resources.trainers.objectives.rewards import Reward
+    from kt_resources.trainers.spec import Optimization
 
 
 Class: TypeAlias = type
@@ -53,6 +54,12 @@ class OnlineObjective(ObjectiveConfig):
     @property
     def needs_verifier(self) -> bool:
         return True
+
+    def problem(self, optimization: "Optimization") -> str | None:
+        if self.max_completion_length >= optimization.max_seq_len:
+            room = f"max_completion_length: {self.max_completion_length} leaves no room for a prompt"
+            return f"{room} in optimization.max_seq_len: {optimization.max_seq_len}"
+        return None
 
     def steps_per_epoch(self, num_rows: int, rows_per_pass: int, passes: int) -> int:
         """What is left over of the prompts after whole steps is left out, as TRL leaves it out."""

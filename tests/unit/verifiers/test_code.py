@@ -55,6 +55,8 @@ def test_the_last_fenced_block_is_the_program() -> None:
     [
         ("```bash\npip install x\n```\nNow:\n```python\nx = 1\n```\n", "x = 1\n"),
         ("```python\nx = 1\n```\nprints\n```text\n1\n```\n", "x = 1\n"),
+        ("```python\nx = 1\n```\nprints\n```\n1\n```\n", "x = 1\n"),
+        ("```\nx = 0\n```\nbetter:\n```\nx = 1\n```\n", "x = 1\n"),
         ("```python3\nx = 1\n```", "x = 1\n"),
         ("```py\nx = 1\n```", "x = 1\n"),
         ("```Python\r\nx = 1\r\ny = 2\r\n```\r\n", "x = 1\ny = 2\n"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.arguments import total_steps
@@ -93,6 +94,12 @@ def test_completions_learned_from_twice_are_clipped(make_spec: Any, run: Any, ob
     run(spec)
     clipped = [row["clip_fraction"] for row in curve(spec) if "clip_fraction" in row]
     assert clipped[0] == clipped[2] == 0 < min(clipped[1], clipped[3])
+
+
+def test_completions_as_long_as_a_row_may_be_are_refused(make_spec: Any) -> None:
+    spec = make_spec("grpo", optimization={"micro_batch_size": 8, "max_steps": 1, "max_seq_len": 64})
+    with pytest.raises(ValidationError, match="max_completion_length: 64 leaves no room for a prompt"):
+        changed(spec, max_completion_length=64)
 
 
 @pytest.mark.parametrize("iterations", [1, 2])
