@@ -95,7 +95,7 @@ def choose_settings(situation: Situation, link: Link) -> SuggestedStep:
         what = f"{link.objective} on {situation.shape.name} does not fit {situation.device.name} in any way"
         raise ComputeError(what, where=link.objective, mend="take a smaller base model or a larger device")
     if (room := _room(found)) < min(FEWEST_TOKENS, situation.longest):
-        what = f"{link.objective} fits {situation.device.name} only with room for {max(0, room)} tokens of a prompt"
+        what = f"{link.objective} fits {situation.device.name} only with room for {room} tokens of a prompt"
         raise ComputeError(what, where=link.objective, mend="take a smaller base model or a larger device")
     memory = place.memory(found).peak_gb
     told = f"{memory:.1f} of {place.usable_gb:.1f} GB at its peak"

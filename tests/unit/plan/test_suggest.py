@@ -162,8 +162,8 @@ def test_a_model_that_fits_in_no_way_is_refused() -> None:
 
 
 def test_a_step_that_fits_only_without_room_for_a_prompt_is_refused() -> None:
-    """Completions of 1,024 tokens, and memory for rows of fewer than that in all."""
-    rows = {"prompts": 500, "verifiable": True, "goal": "reasoning", "longest": 2048, "answer_tokens": 512}
+    """Completions of 1,000 tokens, and memory for rows of 1,024 in all."""
+    rows = {"prompts": 500, "verifiable": True, "goal": "reasoning", "longest": 2048, "answer_tokens": 500}
     small = named_device("t4").model_copy(update={"memory_gb": 10.5})
-    with pytest.raises(ComputeError, match="only with room for 0 tokens of a prompt"):
+    with pytest.raises(ComputeError, match="only with room for 24 tokens of a prompt"):
         suggest(Situation(published("llama-3.1-8b"), small, **rows))
