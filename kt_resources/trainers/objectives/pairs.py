@@ -47,9 +47,23 @@ def _in_the_loop(trainer: type) -> type:
     from kt_resources.trainers.loop import FactoryLoop
 
     class FactoryPairs(FactoryLoop, trainer):
-        """A reference-free trainer in the factory's loop; its held-out loss is TRL's own, weighted by pairs."""
+        """A reference-free trainer in the factory's loop; its held-out loss is TRL's own, weighted by pairs.
+
+        It counts the tokens read, as TRL's other trainers do.
+        """
+
+        _num_tokens = 0
 
         def row_length(self, row: dict[str, Any]) -> int:
             return max(len(row["chosen_input_ids"]), len(row["rejected_input_ids"]))
+
+        def get_batch_loss_metrics(self, model: Any, batch: dict[str, Any], train_eval: str = "train") -> Any:
+            if train_eval == "train":
+                read = batch["chosen_attention_mask"].sum() + batch["rejected_attention_mask"].sum()
+                self._num_tokens += int(self.accelerator.gather(read).sum())
+            return super().get_batch_loss_metrics(model, batch, train_eval)
+
+        def log(self, logs: dict[str, float], *args: Any) -> None:
+            super().log(logs | ({"num_tokens": float(self._num_tokens)} if "loss" in logs else {}), *args)
 
     return FactoryPairs

@@ -56,6 +56,18 @@ def loss_of(trainer: Any, row: dict[str, Any], columns: tuple[str, ...]) -> floa
     return trainer.compute_loss(trainer.model, batch).item()
 
 
+@pytest.mark.parametrize("objective", ["dpo", "orpo", "cpo", "simpo"])
+def test_the_tokens_of_both_answers_are_counted(make_spec: Any, run: Any, objective: str) -> None:
+    """One epoch of 24 pairs, each with its prompt before both answers."""
+    from transformers import AutoTokenizer
+
+    spec = make_spec(objective, optimization={"micro_batch_size": 8, "num_epochs": 1, "num_evals": 1})
+    tokenizer = AutoTokenizer.from_pretrained(spec.model_dir)
+    pairs = spec.objective.load(spec.train_file, tokenizer, 1024)
+    sides = [row["prompt"] + row[side] for row in pairs for side in ("chosen", "rejected")]
+    assert run(spec)["tokens"] == sum(len(tokenizer(side)["input_ids"]) for side in sides)
+
+
 WITH_REFERENCE = ("prompt_ids", "chosen_ids", "rejected_ids")
 
 
