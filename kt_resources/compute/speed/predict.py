@@ -9,6 +9,7 @@ from kt_resources.compute.memory.training import Training
 from kt_resources.compute.speed.calibration import Speed
 from kt_resources.compute.speed.flops import Run, Work, checkpoint_bytes, loading, run_work
 from kt_resources.trainers.spec import Optimization, eval_pace, num_checkpoints
+from kt_resources.trainers.steps import online_steps_per_epoch, steps_per_epoch
 
 
 def seconds_of(work: Work, speed: Speed, layers: int) -> float:
@@ -27,7 +28,7 @@ def run_of(training: Training, optimization: Optimization, num_rows: int, proces
         return _online_run(training.objective.rollouts, optimization, num_rows, processes)
     accumulated = optimization.gradient_accumulation_steps
     batches = math.ceil(num_rows / (optimization.micro_batch_size * processes))
-    each_epoch = max(1, math.ceil(batches / accumulated))
+    each_epoch = steps_per_epoch(num_rows, optimization.micro_batch_size * processes, accumulated)
     steps = optimization.max_steps or math.ceil(each_epoch * optimization.num_epochs)
     passes = steps * min(accumulated, batches)
     rows = min(steps * optimization.micro_batch_size * accumulated, steps * num_rows)
@@ -39,7 +40,7 @@ def run_of(training: Training, optimization: Optimization, num_rows: int, proces
 def _online_run(rollouts: Rollouts, optimization: Optimization, num_rows: int, processes: int) -> Run:
     """An epoch of an online objective asks every prompt once, for a group of completions."""
     size = optimization.micro_batch_size * optimization.gradient_accumulation_steps * processes
-    each_epoch = max(1, num_rows // max(1, size // rollouts.group)) * rollouts.iterations
+    each_epoch = online_steps_per_epoch(num_rows, size, rollouts.group, rollouts.iterations)
     steps = optimization.max_steps or math.ceil(each_epoch * optimization.num_epochs)
     passes = steps * optimization.gradient_accumulation_steps
     rows = passes * optimization.micro_batch_size

@@ -1,12 +1,12 @@
 """What every objective is: what the model learns, from which rows, judged by which figure."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kt_resources.strict import Strict
+from kt_resources.trainers.steps import steps_per_epoch
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -82,12 +82,8 @@ class ObjectiveConfig(Strict):
         return None
 
     def steps_per_epoch(self, num_rows: int, rows_per_pass: int, passes: int) -> int:
-        """Optimizer steps of an epoch of ``passes`` a step, as transformers counts: the last step may be smaller.
-
-        Args:
-            rows_per_pass: of all processes together.
-        """
-        return max(1, math.ceil(math.ceil(num_rows / rows_per_pass) / passes))
+        """Optimizer steps of an epoch: ``passes`` each, of ``rows_per_pass`` rows of all processes together."""
+        return steps_per_epoch(num_rows, rows_per_pass, passes)
 
     def start(self, model_dir: Path, scratch_dir: Path) -> Path:
         """The checkpoint to start from, made of the step's start where that is of another class of model."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from kt_resources.errors import TrainingError
 from kt_resources.trainers.objectives.base import Ingredients, ObjectiveConfig, Rows
+from kt_resources.trainers.steps import online_steps_per_epoch
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +63,7 @@ class OnlineObjective(ObjectiveConfig):
         return None
 
     def steps_per_epoch(self, num_rows: int, rows_per_pass: int, passes: int) -> int:
-        """What is left over of the prompts after whole steps is left out, as TRL leaves it out."""
-        return max(1, num_rows // max(1, rows_per_pass * passes // self.num_generations)) * self.num_iterations
+        return online_steps_per_epoch(num_rows, rows_per_pass * passes, self.num_generations, self.num_iterations)
 
     def load(self, file: Path, tokenizer: "PreTrainedTokenizerBase", max_seq_len: int) -> "Dataset":
         """All columns of the prompt rows but ``completion``; the rewards get them with each completion."""
