@@ -50,9 +50,10 @@ def tokenize_rows(
         elif any(token in text for text in _texts(row) for token in special):
             reason = "special_token_in_text"
         else:
-            new = tokenize_row(row, tokenizer)
+            prompt, answer = rendered(row, tokenizer)
+            new = _tokenized(row, prompt, answer, tokenizer)
             reason = "too_many_tokens" if new["num_tokens"] > max_seq_len else None
-            if not holds(rendered(row, tokenizer)[1], row["completion"]):
+            if not holds(answer, row["completion"]):
                 reason = "cut_by_template"
         if reason is None and new is not None:
             kept.append(new)
@@ -67,7 +68,10 @@ def tokenize_row(row: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase") -
     Prompt and answer are tokenized apart, as in generation, where the model continues the prompt's own tokens. What
     the template writes after the first stop token is left out: nothing follows it when the model answers.
     """
-    prompt, answer = rendered(row, tokenizer)
+    return _tokenized(row, *rendered(row, tokenizer), tokenizer)
+
+
+def _tokenized(row: Mapping[str, Any], prompt: str, answer: str, tokenizer: "PreTrainedTokenizerBase") -> Row:
     stop = stop_token_of(tokenizer)
     end = answer.find(stop)
     answer = answer if end < 0 else answer[: end + len(stop)]
