@@ -70,15 +70,20 @@ def source_shape(source: BaseModelSource) -> ModelShape:
 
 def _hub_shape(source: HubModel) -> ModelShape:
     """From the local cache of the hub, or from a published model that the id names."""
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(source.hub, "config.json", revision=source.revision)
-    if isinstance(cached, str):
-        return shape_of_config(json.loads(Path(cached).read_text()), source.hub)
+    if cached := _cached_config(source):
+        return shape_of_config(json.loads(cached.read_text()), source.hub)
     if name := _named_in(source.hub):
         return published(name)
     mend = f"say --model NAME; there are: {', '.join(published_names())}"
     raise RecipeError(f"nothing here tells the shape of {source.hub}", where="base_model.hub", mend=mend)
+
+
+def _cached_config(source: HubModel) -> Path | None:
+    """The model's config in the local cache of the hub, where it is there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(source.hub, "config.json", revision=source.revision)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def source_context(source: BaseModelSource) -> int | None:
@@ -86,10 +91,8 @@ def source_context(source: BaseModelSource) -> int | None:
     if isinstance(source, RandomModel):
         return TINY_CONTEXT
     if isinstance(source, HubModel):
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(source.hub, "config.json", revision=source.revision)
-        return _config_context(Path(cached)) if isinstance(cached, str) else None
+        cached = _cached_config(source)
+        return _config_context(cached) if cached else None
     folder, gguf_file = locate(source)
     return _config_context(folder / "config.json") if gguf_file is None else _gguf_context(folder / gguf_file)
 

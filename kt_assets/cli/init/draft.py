@@ -189,8 +189,7 @@ def _add_sft(draft: Draft) -> None:
     num_rows = sum(draft.rows[name].num_rows for name in names)
     rate = {"learning_rate": 1.0e-3} if draft.small else {}
     epochs = 3 if num_rows < 1000 else 2 if num_rows < 10_000 else 1
-    optimization = rate | {"num_epochs": epochs}
-    draft.steps.append(_step("sft", "base_model", "training_mix", {"type": "sft"}, 16, optimization))
+    draft.steps.append(_step("sft", "base_model", "training_mix", {"type": "sft"}, 16, rate | {"num_epochs": epochs}))
     why = (
         f"{num_rows} rows show what to answer" if examples else "the chosen answers show what to answer, to begin with"
     )
@@ -206,8 +205,7 @@ def _add_preference(draft: Draft) -> None:
         if names := draft.of_kind(kind):
             draft.datasets[f"my_{kind}"] = {"type": kind, "sources": names}
             count = sum(draft.rows[one].num_rows for one in names)
-            optimization = {"num_epochs": 1}
-            draft.steps.append(_step(name, _last(draft), f"my_{kind}", objective, 8, optimization))
+            draft.steps.append(_step(name, _last(draft), f"my_{kind}", objective, 8, {"num_epochs": 1}))
             draft.reasons.append(Reason(name, f"{count} {why}"))
 
 
@@ -221,8 +219,7 @@ def _add_grpo(draft: Draft) -> None:
     else:
         draft.datasets["rl_prompts"] = {"type": "prompts", "sources": names, "validation_rows": max(4, count // 10)}
         objective = {"type": "grpo", "num_generations": 8, "max_completion_length": draft.max_new_tokens}
-        optimization = {"max_steps": 10}
-        draft.steps.append(_step("grpo", _last(draft), "rl_prompts", objective, 16, optimization))
+        draft.steps.append(_step("grpo", _last(draft), "rl_prompts", objective, 16, {"max_steps": 10}))
         whose = "of their own" if draft.of_kind("prompts") else "that SFT learns from too; a file of others is better"
         draft.reasons.append(Reason("grpo", f"the verifier can reward answers to {count} prompts {whose}"))
 

@@ -26,6 +26,9 @@ RL_STEPS = 100
 FEWEST_TOKENS = 64
 """A step with room for fewer tokens a row learns from nothing; shorter rows need no more than they have."""
 
+ROW_LIMIT = "data.curation.max_tokens"
+"""The recipe's limit on rows, which a suggestion may lower."""
+
 PREFERENCE_RANK, RL_RANK, LARGE_RANK = 8, 16, 8
 
 
@@ -61,10 +64,6 @@ class SuggestedStep:
             "update": update,
             "optimization": _set(self.settings.optimization, names),
         }
-
-
-ROW_LIMIT = "data.curation.max_tokens"
-"""The recipe's limit on rows, which a suggestion may lower."""
 
 
 def _room(settings: Settings) -> int:
