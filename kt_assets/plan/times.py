@@ -99,8 +99,7 @@ class SpeedSource:
 
 def ran_alike(past: Artifact, settings: Settings, place: Place) -> bool:
     """Whether the last run trained such a model in the same way, on such a device in the same precision."""
-    axes = (settings.objective, settings.update, settings.optimization)
-    now = dict(zip(("objective", "update", "optimization"), (axis.model_dump() for axis in axes), strict=True))
+    now = {name: getattr(settings, name).model_dump() for name in ("objective", "update", "optimization")}
     named = any(place.device.name in told for told in past.manifest.facts.get("compute", {}).get("devices", []))
     return named and ran_there(past, place) and _way(past.manifest.config) == _way(now)
 
