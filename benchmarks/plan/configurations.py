@@ -81,6 +81,9 @@ LOOKED_AT = (
     Configuration("distillation", "full", 64, 4, "bf16"),
     Configuration("sft", "lora", 256, 8),
     Configuration("sft", "qlora", 192, 4, optimization=CHECKPOINTED),
+    Configuration("sft", "vera", 128, 8),
+    Configuration("sft", "pissa", 192, 4),
+    Configuration("sft", "galore", 96, 4),
 )
 """Their measurements shaped the model: its terms, and its constants."""
 
@@ -92,13 +95,17 @@ RUN_AFTERWARDS = (
     Configuration("ipo", "full", 96, 2, "bf16"),
     Configuration("grpo", "lora", 48, 8, "bf16", options=grpo(4, 24)),
     Configuration("simpo", "lora", 192, 2),
-    Configuration("sft", "vera", 128, 8),
-    Configuration("sft", "pissa", 192, 4),
-    Configuration("sft", "galore", 96, 4),
     Configuration("sft", "spectrum", 128, 4),
     Configuration("sft", "adalora", 64, 8),
     Configuration("reward_model", "lora", 128, 4),
     Configuration("cpo", "full", 96, 4),
+    Configuration("dpo", "vera", 96, 2),
+    Configuration("sft", "ia3", 128, 8),
+    Configuration("sft", "pissa", 96, 8, "bf16"),
+    Configuration("sft", "galore", 64, 8, "bf16"),
+    Configuration("sft", "relora", 128, 4),
+    Configuration("sft", "prefix_tuning", 128, 8),
+    Configuration("reinforce_pp", "dora", 48, 4, options=grpo(4, 16)),
 )
 """Nothing was changed since these were measured."""
 

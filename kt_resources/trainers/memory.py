@@ -46,6 +46,7 @@ def update_memory(update: UpdateStrategy, shape: ModelShape) -> UpdateMemory:
         adapted=adapted,
         rank=rank,
         frozen_bits=_frozen_bits(update),
+        rewritten=update.type == "pissa",
         magnitude=magnitude,
         dropout=getattr(update, "dropout", 0.0) > 0,
         float32=update.type in ("pissa", "loftq", "adalora"),
@@ -76,17 +77,24 @@ def _frozen_bits(update: UpdateStrategy) -> float | None:
 
 
 def _vera(update: Any, shape: ModelShape) -> UpdateMemory:
-    """Two vectors a layer are trained; A and B are shared by all layers, frozen, and held in the process's share."""
+    """Two vectors a layer are trained, on ``A x`` and on the output; the shared A and B lie in the process's share."""
     adapted = _adapted(update.target_modules, shape)
-    trained = shape.layers * sum(shape.linears[name][1] + update.r for name in adapted)
-    dropout = getattr(update, "dropout", 0.0) > 0
-    return UpdateMemory(trained=trained, adapted=adapted, rank=update.r, dropout=dropout, float32=True)
+    vectors = sum(shape.linears[name][1] + update.r for name in adapted)
+    return UpdateMemory(
+        trained=shape.layers * vectors,
+        adapted=adapted,
+        rank=update.r,
+        vectors=vectors,
+        dropout=update.dropout > 0,
+        float32=True,
+    )
 
 
 def _ia3(update: Any, shape: ModelShape) -> UpdateMemory:
+    """One vector each on keys, values and what the MLP's last layer reads."""
+    vectors = 2 * shape.keys + shape.intermediate
     adapted = ("k_proj", "v_proj", "down_proj")
-    trained = shape.layers * (2 * shape.keys + shape.intermediate)
-    return UpdateMemory(trained=trained, adapted=adapted, rank=0, float32=True)
+    return UpdateMemory(trained=shape.layers * vectors, adapted=adapted, rank=0, vectors=vectors, float32=True)
 
 
 def _soft_prompt(update: Any, shape: ModelShape) -> UpdateMemory:

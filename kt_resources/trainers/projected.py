@@ -61,7 +61,8 @@ class ProjectedAdamW(torch.optim.Optimizer):
         square = state.setdefault("exp_avg_sq", torch.zeros_like(gradient))
         mean.lerp_(gradient, 1 - first)
         square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        return (mean / (1 - first**number)) / ((square / (1 - second**number)).sqrt() + group["eps"])
+        divisor = (square / (1 - second**number)).sqrt_().add_(group["eps"])
+        return (mean / (1 - first**number)).div_(divisor)
 
 
 class MasterProjectedAdamW(Float32Copies, ProjectedAdamW):

@@ -27,23 +27,22 @@ class Attention:
     length: int
 
 
-GROUPS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("up_proj", "gate_proj"), ("down_proj",))
-"""Linear layers that read one input."""
+GROUPS = (("q_proj", "k_proj", "v_proj"), ("up_proj", "gate_proj"), ("down_proj",))
+"""Linear layers that read one input; o_proj's is attention's output, which is kept anyway."""
 
 
 def bytes_per_token(shape: ModelShape, update: UpdateMemory, dtype_bytes: int, attention: Attention) -> float:
     """Bytes that one block keeps of one token.
 
-    The two norms keep their input, widened to float32, and their output where its scale is trained; each group of
-    linear layers keeps its input where one of the group is trained or adapted; the MLP keeps gate, activation and up;
-    attention keeps q, k, v, its output and, a head, a sum or what its kind adds.
+    The two norms keep their input, widened to float32, and their output where its scale is trained; the MLP keeps gate,
+    activation and up; attention keeps q, k, v, its output and, a head, a sum or what its kind adds; the rest is what
+    learning keeps of linear layers.
     """
-    trained = update.all_weights
-    numbers = 2.0 * shape.hidden if trained else 0.0
-    numbers += _inputs(shape, update) + _adapter_numbers(shape, update)
-    numbers += (3 if shape.gated else 1) * shape.intermediate
+    numbers = 2.0 * shape.hidden if update.all_weights else 0.0
+    numbers += (3 if shape.gated else 1) * shape.intermediate + shape.queries + _attention_numbers(shape, attention)
+    learning = _learning_bytes(shape, update, dtype_bytes)
     sums = 0.0 if attention.kind == "products" else FLOAT32 * shape.heads
-    return (numbers + _attention_numbers(shape, attention)) * dtype_bytes + 2 * FLOAT32 * (shape.hidden + 1) + sums
+    return numbers * dtype_bytes + learning + 2 * FLOAT32 * (shape.hidden + 1) + sums
 
 
 def _attention_numbers(shape: ModelShape, attention: Attention) -> float:
@@ -55,16 +54,26 @@ def _attention_numbers(shape: ModelShape, attention: Attention) -> float:
     return shape.queries + 2.0 * shape.keys
 
 
-def _inputs(shape: ModelShape, update: UpdateMemory) -> float:
-    """Inputs of linear layers: one a group that learns; attention keeps its output, o_proj's input, in any case.
+def _learning_bytes(shape: ModelShape, update: UpdateMemory, dtype_bytes: int) -> float:
+    """What of a block's linear layers is kept because they learn.
 
-    Under dropout each adapted layer keeps an input and a mask of its own instead.
+    A layer whose weights or adapter learn keeps its input, one of each group that reads the same; under dropout, and
+    where the adapter is wider than the weights, each adapted layer has an input of its own. Vectors keep what they
+    multiply, and no input.
     """
     inputs = {name: width for name, (width, _) in shape.linears.items()}
+    own = float(sum(inputs[name] for name in update.adapted))
+    if update.vectors:
+        return (update.vectors + (own if update.dropout else 0.0)) * FLOAT32
+    wider = update.float32 and dtype_bytes < FLOAT32
     if update.dropout:
-        return shape.queries + 2.0 * sum(inputs[name] for name in update.adapted)
-    learning = set(inputs) if update.all_weights else set(update.adapted) | {"o_proj"}
-    return float(sum(inputs[group[0]] for group in GROUPS if learning & set(group) & set(inputs)))
+        numbers = 2 * own  # the input and its mask
+    elif wider:
+        numbers = own
+    else:
+        learning = set(inputs) if update.all_weights else set(update.adapted)
+        numbers = float(sum(inputs[group[0]] for group in GROUPS if learning & set(group) & set(inputs)))
+    return (numbers + _adapter_numbers(shape, update)) * (FLOAT32 if wider else dtype_bytes)
 
 
 def _adapter_numbers(shape: ModelShape, update: UpdateMemory) -> float:

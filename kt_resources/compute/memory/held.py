@@ -14,7 +14,7 @@ def weight_bytes(training: Training) -> float:
     shape, update = training.shape, training.update
     frozen = update.frozen_bits / 8 if update.frozen_bits else training.loaded_bytes
     rest = shape.parameters - shape.linear_parameters
-    if update.frozen_bits and stays_mapped(training):
+    if (update.frozen_bits or update.rewritten) and stays_mapped(training):
         rest = shape.parameters
     adapter = 0 if update.all_weights else update.trained * _trained_bytes(training)
     return (shape.linear_parameters * frozen + rest * training.loaded_bytes + adapter) / training.shards

@@ -21,9 +21,12 @@ class UpdateMemory(Strict):
         adapted: the linear layers of a block that carry an adapter.
         rank: of that adapter.
         frozen_bits: bits of a frozen linear weight; None keeps it in the training precision.
+        rewritten: the frozen linear weights are not the start's (PiSSA's residual), so that no file holds them.
         magnitude: column norms are computed at each pass (DoRA), which holds weight-sized products.
         dropout: the adapter's input is dropped out, so that each adapted layer keeps its own copy.
         float32: what is trained stays in float32 under any precision.
+        vectors: numbers of a token that a block's trained vectors multiply, where they are what is trained (VeRA,
+            (IA)³): kept in float32 for their gradients, and no layer's input.
         state_numbers: numbers that the optimizer keeps of a trained parameter; AdamW two.
         decomposed: operations of the singular value decompositions of all its matrices, once.
         decomposed_every: steps after which they are computed again; 0 where once, before training, is enough.
@@ -35,9 +38,11 @@ class UpdateMemory(Strict):
     adapted: tuple[str, ...] = ()
     rank: int = 0
     frozen_bits: float | None = None
+    rewritten: bool = False
     magnitude: bool = False
     dropout: bool = False
     float32: bool = False
+    vectors: int = Field(default=0, ge=0)
     state_numbers: float = 2.0
     decomposed: float = 0.0
     decomposed_every: int = Field(default=0, ge=0)

@@ -81,7 +81,7 @@ def _subtract(model: "peft.PeftModel", low: Low) -> None:
         if ".lora_A." in name:
             up = low.weights[name.replace(".lora_A.", ".lora_B.")]
             weight = model.get_submodule(name.partition(".lora_A.")[0]).get_base_layer().weight
-            weight.data = (weight.data.float() - up @ down).to(weight.dtype)
+            weight.data.copy_(weight.data.float() - up @ down)
 
 
 def _set_reference(model: "peft.PeftModel", low: Low) -> None:

@@ -74,6 +74,22 @@ def test_who_decomposes_matrices_says_so(name: str, options: dict[str, Any], tim
     assert (told.decomposed, told.decomposed_every) == (times * 30 * block, every)
 
 
+@pytest.mark.parametrize(
+    ("name", "vectors"),
+    [("vera", 7 * 256 + 2 * 576 + 2 * 192 + 2 * 1536 + 576), ("ia3", 2 * 192 + 1536), ("lora", 0)],
+)
+def test_trained_vectors_are_as_many_numbers_as_they_keep_of_a_token(name: str, vectors: int) -> None:
+    """VeRA: 7 layers' A x of rank 256, and their outputs; (IA)³: keys, values, and what down_proj reads."""
+    told = update_memory(UPDATES[name](type=name), SHAPE)
+    assert told.vectors == vectors and (not vectors or told.trained == 30 * vectors)
+
+
+def test_the_residual_of_pissa_is_in_no_file() -> None:
+    assert [name for name in UPDATES if update_memory(UPDATES[name].model_construct(type=name), SHAPE).rewritten] == [
+        "pissa"
+    ]
+
+
 def test_reference_free_objectives_hold_no_reference() -> None:
     held = {name: objective_memory(OBJECTIVES[name]()).reference for name in ("dpo", "ipo", "orpo", "cpo", "simpo")}
     assert held == {"dpo": "start", "ipo": "start", "orpo": "none", "cpo": "none", "simpo": "none"}

@@ -147,6 +147,46 @@ def test_dora_keeps_both_summands_of_every_output() -> None:
     assert three - two == pytest.approx(bytes_per_token(shape(1), update, 4, FLASH) * BATCH * LENGTH, rel=0.01)
 
 
+WITHIN = {
+    ("pissa", "fp32"): 0.0,
+    ("pissa", "bf16"): 0.0,  # the adapter is wider than the weights
+    ("adalora", "fp32"): 0.02,  # the products of A and Λ, which no token adds to
+    ("adalora", "bf16"): 0.02,
+    ("vera", "fp32"): 0.0,
+    ("vera", "bf16"): 0.0,
+    ("ia3", "fp32"): 0.01,
+    ("ia3", "bf16"): 0.04,  # keys and values are multiplied in bfloat16
+}
+
+
+@pytest.mark.parametrize(("name", "precision"), WITHIN)
+def test_adapters_in_float32_and_trained_vectors_keep_what_is_counted(name: str, precision: Any) -> None:
+    """The strategies' own adapters, in the types in which they are trained; within the share that is said."""
+    import torch
+
+    from kt_resources.trainers.memory import update_memory
+    from kt_resources.trainers.updates import UPDATES as STRATEGIES
+
+    options = {"adalora": {"init_r": RANK, "target_r": 2}, "ia3": {}}.get(name, {"r": RANK})
+    strategy = STRATEGIES[name].model_validate({"type": name, **options})
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+
+    def adapted(layers: int) -> Any:
+        from peft import get_peft_model
+
+        start = model(layers, UPDATES["full"], dtype)
+        made = get_peft_model(start, strategy.peft_config(start, 100))
+        for parameter_name, parameter in made.named_parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(strategy.trainable_dtype(parameter_name, precision))
+        strategy.attach(made)
+        return made
+
+    two, three = (kept(adapted(layers), False) for layers in (2, 3))
+    counted = bytes_per_token(shape(1), update_memory(strategy, shape(1)), dtype.itemsize, FLASH) * BATCH * LENGTH
+    assert three - two == pytest.approx(counted, rel=WITHIN[name, precision])
+
+
 def test_checkpointing_keeps_the_input_of_each_block() -> None:
     """Hidden 96 × 4 bytes a token a block."""
     import torch

@@ -55,6 +55,16 @@ def test_four_bits_hold_the_linear_layers_alone() -> None:
     assert weight_bytes(training(update=NF4)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("changes", "copies"),
+    [({"kind": "cpu"}, 1), ({"kind": "cpu", "precision": "fp32"}, 0), ({"kind": "cuda"}, 0)],
+)
+def test_rewritten_weights_stand_beside_the_mapped_file(changes: dict[str, Any], copies: int) -> None:
+    """Stored in bf16: on a CPU in bf16 the file stays mapped; in fp32 and on a GPU its weights are copied anyway."""
+    plain, rewritten = training(**changes), training(**changes, update=LORA.model_copy(update={"rewritten": True}))
+    assert weight_bytes(rewritten) - weight_bytes(plain) == copies * 2 * SHAPE.linear_parameters
+
+
 def test_sharding_divides_what_belongs_to_parameters() -> None:
     one, eight = (training(update=FULL, precision="fp32", shards=shards) for shards in (1, 8))
     for part in (weight_bytes, gradient_bytes, optimizer_bytes):
