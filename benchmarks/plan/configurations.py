@@ -84,6 +84,7 @@ LOOKED_AT = (
     Configuration("sft", "vera", 128, 8),
     Configuration("sft", "pissa", 192, 4),
     Configuration("sft", "galore", 96, 4),
+    Configuration("reinforce_pp", "dora", 48, 4, options=grpo(4, 16)),
 )
 """Their measurements shaped the model: its terms, and its constants."""
 
@@ -105,7 +106,6 @@ RUN_AFTERWARDS = (
     Configuration("sft", "galore", 64, 8, "bf16"),
     Configuration("sft", "relora", 128, 4),
     Configuration("sft", "prefix_tuning", 128, 8),
-    Configuration("reinforce_pp", "dora", 48, 4, options=grpo(4, 16)),
 )
 """Nothing was changed since these were measured."""
 

@@ -34,9 +34,14 @@ def _forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Ten
 
 def is_plain_lora(layer: Any) -> bool:
     """Whether a tuner layer is LoRA as in the paper, active, on a linear layer of torch's own."""
+    return is_linear_lora(layer) and not layer.lora_variant
+
+
+def is_linear_lora(layer: Any) -> bool:
+    """Whether a tuner layer is LoRA or a variant of it, active, on a linear layer of torch's own."""
     if type(layer) is not Linear or type(layer.base_layer) is not torch.nn.Linear or layer.merged:
         return False
-    plain = not layer.fan_in_fan_out and not any(layer.lora_bias.values()) and not layer.lora_variant
+    plain = not layer.fan_in_fan_out and not any(layer.lora_bias.values())
     return plain and not layer.disable_adapters and all(name in layer.lora_A for name in layer.active_adapters)
 
 

@@ -15,6 +15,7 @@ from kt_resources.compute.needs import Needs, Precision
 from kt_resources.trainers.objectives.base import ObjectiveConfig
 from kt_resources.trainers.spec import Optimization
 from kt_resources.trainers.updates.base import UpdateStrategy
+from kt_resources.trainers.updates.lora import LoraBase
 
 MLP = ("gate_proj", "up_proj", "down_proj")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -47,6 +48,7 @@ def update_memory(update: UpdateStrategy, shape: ModelShape) -> UpdateMemory:
         rank=rank,
         frozen_bits=_frozen_bits(update),
         rewritten=update.type == "pissa",
+        folds=isinstance(update, LoraBase) and not hasattr(update, "quant_type"),
         magnitude=magnitude,
         dropout=getattr(update, "dropout", 0.0) > 0,
         float32=update.type in ("pissa", "loftq", "adalora"),

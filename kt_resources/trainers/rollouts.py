@@ -20,7 +20,7 @@ import torch
 from kt_resources.decoding.context import Feed, in_micro_batches
 from kt_resources.decoding.plain import is_plain
 from kt_resources.decoding.slots import SlotContext, attending_in_slots
-from kt_resources.trainers.lora_product import is_plain_lora
+from kt_resources.trainers.lora_product import is_linear_lora
 
 BLOCK = 256
 """Tokens whose probabilities are summed up together where one is drawn."""
@@ -63,14 +63,20 @@ class Drawing:
 
 
 def can_fold(model: torch.nn.Module) -> bool:
-    """Whether ``model`` has no adapter, or plain LoRA on linear layers alone."""
+    """Whether ``model`` has no adapter, or LoRA or DoRA on linear layers alone."""
     from peft import PeftModel
 
     if not isinstance(model, PeftModel):
         return True
     prompts = any(config.is_prompt_learning for config in model.peft_config.values())
     tuners = [module for module in model.modules() if _is_tuner(module)]
-    return not prompts and bool(tuners) and all(map(is_plain_lora, tuners))
+    return not prompts and bool(tuners) and all(map(_can_fold_layer, tuners))
+
+
+def _can_fold_layer(layer: Any) -> bool:
+    from peft.tuners.lora.variants import DoraLinearVariant
+
+    return is_linear_lora(layer) and all(isinstance(one, DoraLinearVariant) for one in layer.lora_variant.values())
 
 
 def _is_tuner(module: torch.nn.Module) -> bool:
@@ -82,6 +88,8 @@ def _is_tuner(module: torch.nn.Module) -> bool:
 @contextlib.contextmanager
 def folded(model: Any) -> Iterator[Any]:
     """The model in evaluation mode without an adapter, W + s B A in its layers' place; as it was afterwards.
+
+    Of DoRA (arXiv:2402.09353, eq. 5) it is m (W + s B A) / ‖W + s B A‖, the norms of what an output reads.
 
     Sums are made in float32 and rounded once, to the layer's own type.
     """
@@ -105,6 +113,9 @@ def _folded_layer(layer: Any) -> torch.nn.Linear:
     weight = layer.base_layer.weight.float()
     for name in layer.active_adapters:
         weight = weight + layer.scaling[name] * (layer.lora_B[name].weight.float() @ layer.lora_A[name].weight.float())
+        if name in layer.lora_variant:
+            magnitude = layer.lora_magnitude_vector[name].weight.float()
+            weight = weight * (magnitude / torch.linalg.norm(weight, dim=1)).unsqueeze(1)
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = torch.nn.Parameter(weight.to(layer.base_layer.weight.dtype), requires_grad=False)
     linear.bias = layer.base_layer.bias

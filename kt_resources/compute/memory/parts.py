@@ -25,6 +25,7 @@ class UpdateMemory(Strict):
         magnitude: column norms are computed at each pass (DoRA), which holds weight-sized products.
         dropout: the adapter's input is dropped out, so that each adapted layer keeps its own copy.
         float32: what is trained stays in float32 under any precision.
+        folds: while completions are drawn on a CPU it is folded into the layers (``trainers/rollouts.py``).
         vectors: numbers of a token that a block's trained vectors multiply, where they are what is trained (VeRA,
             (IA)³): kept in float32 for their gradients, and no layer's input.
         state_numbers: numbers that the optimizer keeps of a trained parameter; AdamW two.
@@ -42,6 +43,7 @@ class UpdateMemory(Strict):
     magnitude: bool = False
     dropout: bool = False
     float32: bool = False
+    folds: bool = False
     vectors: int = Field(default=0, ge=0)
     state_numbers: float = 2.0
     decomposed: float = 0.0

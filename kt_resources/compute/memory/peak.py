@@ -144,7 +144,7 @@ def _rollout(training: Training) -> dict[Part, float]:
     """
     if training.objective.rollouts is None:
         return {}
-    folds = training.kind == "cpu" and not training.update.all_weights
+    folds = training.kind == "cpu" and training.update.folds
     folded = training.shape.linear_parameters * training.dtype_bytes if folds else 0
     sequences = training.generated or training.sequences
     logits = 4.0 * sequences * training.shape.vocab * 4

@@ -163,19 +163,22 @@ def _generated(training: Training, run: Run, longest: int, mean: float) -> Work:
 
     On a CPU an adapter is folded in once a step: its product, a sum in float32, and the result.
     """
-    folds = training.kind == "cpu" and bool(training.update.adapted)
+    folds = training.kind == "cpu" and training.update.folds
     folded = training.shape.linear_parameters * (3 * 4 + training.dtype_bytes) if folds else 0
-    drawn = _drawn(training, run.steps * longest, run.rows * mean, adapted=not folds)
+    drawn = _drawn(training, run.steps * longest, run.rows * mean, folded=folds)
     return drawn + Work(touched=float(folded) * run.steps)
 
 
-def _drawn(training: Training, steps: float, tokens: float, adapted: bool = True) -> Work:
-    """``tokens`` in ``steps`` passes, each through all linear layers and the head."""
-    shape = training.shape
+def _drawn(training: Training, steps: float, tokens: float, folded: bool = False) -> Work:
+    """``tokens`` in ``steps`` passes, each through all linear layers and the head, and the adapter where not folded."""
+    shape, update = training.shape, training.update
+    unfolded = 0 if folded else steps
     return Work(
         block=2.0 * tokens * (shape.linear_parameters + shape.hidden * shape.vocab),
         decoded=steps,
-        decoded_adapted=steps if adapted and training.update.adapted else 0,
+        decoded_adapted=unfolded if update.adapted else 0,
+        normed=_adapted_weights(training) * unfolded if update.magnitude else 0,
+        dequantized=shape.linear_parameters * unfolded if update.frozen_bits else 0,
     )
 
 

@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from kt_resources.compute.memory.shape import published, shape_of_folder
+from kt_resources.trainers.memory import update_memory
+from kt_resources.trainers.updates import UPDATES
+
 
 @pytest.fixture
 def adapted(tiny_model_dir: Path) -> Any:
@@ -30,9 +34,11 @@ def _adapted(model_dir: Path, **options: Any) -> Any:
 PROMPTS = [[5, 6, 7, 8, 9], [5, 6, 7, 8, 9], [11, 12, 13], [5, 6, 7, 8, 9], [11, 12, 13]]
 
 
-def test_folding_gives_the_adapters_logits_and_leaves_the_model_as_it_was(adapted: Any) -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_folding_gives_the_adapters_logits_and_leaves_the_model_as_it_was(tiny_model_dir: Path, dora: bool) -> None:
     from kt_resources.trainers.rollouts import folded
 
+    adapted = _adapted(tiny_model_dir, use_dora=dora)
     ids = torch.arange(5, 17)[None]
     before, modules = adapted(input_ids=ids).logits, dict(adapted.named_modules())
     with folded(adapted) as plain:
@@ -43,11 +49,27 @@ def test_folding_gives_the_adapters_logits_and_leaves_the_model_as_it_was(adapte
     assert torch.equal(adapted(input_ids=ids).logits, before)
 
 
-def test_a_dora_is_not_folded(tiny_model_dir: Path, adapted: Any) -> None:
+ADAPTERS = [name for name, kind in UPDATES.items() if kind.has_adapter and "quant_type" not in kind.model_fields]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_what_is_folded_is_what_the_plan_takes_for_folded(tiny_model_dir: Path, name: str) -> None:
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+
     from kt_resources.trainers.rollouts import can_fold
 
-    assert can_fold(adapted) and can_fold(adapted.get_base_model())
-    assert not can_fold(_adapted(tiny_model_dir, use_dora=True))
+    strategy = UPDATES[name].model_validate({"type": name})
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
+    shape = shape_of_folder(tiny_model_dir)
+    assert can_fold(model)
+    made = get_peft_model(model, strategy.peft_config(model, 100))
+    strategy.attach(made)
+    assert can_fold(made) == update_memory(strategy, shape).folds
+
+
+def test_weights_in_four_bits_are_not_folded() -> None:
+    assert not update_memory(UPDATES["qdora"].model_validate({"type": "qdora"}), published("smollm2-135m")).folds
 
 
 def test_cold_draws_are_the_greedy_completions_of_generate(adapted: Any) -> None:

@@ -116,7 +116,7 @@ def test_training_all_weights_writes_them_with_the_optimizers_state() -> None:
 
 def test_an_adapter_slows_generation_where_it_is_not_folded_in() -> None:
     """10 steps of 64 tokens; on a CPU 14 bytes a weight are asked for in each instead."""
-    lora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16)
+    lora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16, folds=True)
     online = ObjectiveMemory(rollouts=Rollouts(completion=64))
     on_gpu, on_cpu = (training(update=lora, objective=online, kind=kind) for kind in ("cuda", "cpu"))
     ten, twenty = (Run(rows=160, steps=steps, passes=20, evaluations=1) for steps in (10, 20))
@@ -125,6 +125,9 @@ def test_an_adapter_slows_generation_where_it_is_not_folded_in() -> None:
     assert folded == pytest.approx(10 * (3 * 4 + 2) * SHAPE.linear_parameters)
     answers = run_work(on_cpu, ten)["evaluate"]
     assert answers.decoded_adapted == answers.decoded > 0
+    dora = training(update=lora.model_copy(update={"magnitude": True}), objective=online, kind="cpu")
+    answers = run_work(dora, ten)["evaluate"]
+    assert answers.normed == answers.decoded * 32 * 4096 * 4096
 
 
 def test_steps_are_counted_as_transformers_counts_them() -> None:
