@@ -100,10 +100,11 @@ def test_an_adapter_reads_and_writes_its_layers_numbers_three_times_a_pass() -> 
     assert learning(training(update=lora), 10, 256, 0).adapted == 3 * 10 * 32 * 8192
 
 
-def test_dora_measures_its_weights_once_a_forward_pass() -> None:
+def test_dora_measures_its_weights_once_a_pass_and_once_more_where_it_is_computed_again() -> None:
     dora = UpdateMemory(trained=1, adapted=("q_proj",), rank=16, magnitude=True)
     assert learning(training(update=dora), 10, 256, 0).normed == 32 * 4096 * 4096
-    assert learning(training(update=dora, checkpointing=True), 10, 256, 0).normed == 2 * 32 * 4096 * 4096
+    again = learning(training(update=dora, checkpointing=True), 10, 256, 0).normed
+    assert again == pytest.approx(1.57 * 32 * 4096 * 4096)
 
 
 def test_training_all_weights_writes_them_with_the_optimizers_state() -> None:
@@ -127,7 +128,7 @@ def test_an_adapter_slows_generation_where_it_is_not_folded_in() -> None:
     assert answers.decoded_adapted == answers.decoded > 0
     dora = training(update=lora.model_copy(update={"magnitude": True}), objective=online, kind="cpu")
     answers = run_work(dora, ten)["evaluate"]
-    assert answers.normed == answers.decoded * 32 * 4096 * 4096
+    assert answers.normed == pytest.approx(0.57 * answers.decoded * 32 * 4096 * 4096)
 
 
 def test_steps_are_counted_as_transformers_counts_them() -> None:
