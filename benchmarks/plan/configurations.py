@@ -107,6 +107,6 @@ RUN_AFTERWARDS = (
     Configuration("sft", "relora", 128, 4),
     Configuration("sft", "prefix_tuning", 128, 8),
 )
-"""Nothing was changed since these were measured."""
+"""They shaped nothing; DoRA's norms were counted anew after ``dpo-dora`` had run, for another row's sake."""
 
 CONFIGURATIONS = (*(replace(one, role="fit") for one in LOOKED_AT), *RUN_AFTERWARDS)

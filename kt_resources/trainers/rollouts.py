@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.tuners.lora.variants import DoraLinearVariant
 
 from kt_resources.decoding.context import Feed, in_micro_batches
 from kt_resources.decoding.plain import is_plain
@@ -74,8 +75,6 @@ def can_fold(model: torch.nn.Module) -> bool:
 
 
 def _can_fold_layer(layer: Any) -> bool:
-    from peft.tuners.lora.variants import DoraLinearVariant
-
     return is_linear_lora(layer) and all(isinstance(one, DoraLinearVariant) for one in layer.lora_variant.values())
 
 

@@ -74,14 +74,17 @@ def forward(training: Training, tokens: float, length: float, scored: float) -> 
         block=tokens * (2.0 * shape.linear_parameters + attention + 2.0 * update.rank * widths),
         head=2.0 * shape.hidden * shape.vocab * head_tokens if training.objective.logits != "none" else 0.0,
         adapted=tokens * widths,
-        normed=NORMED_ALONE * _adapted_weights(training) if update.magnitude else 0.0,
+        normed=_normed_alone(training),
         dequantized=shape.linear_parameters if update.frozen_bits else 0.0,
     )
 
 
-def _adapted_weights(training: Training) -> float:
+def _normed_alone(training: Training) -> float:
+    """Of DoRA's adapted weights, those that a pass without gradients counts."""
+    if not training.update.magnitude:
+        return 0.0
     sizes = [training.shape.linears[name] for name in training.update.adapted]
-    return float(training.shape.layers * sum(width * out for width, out in sizes))
+    return NORMED_ALONE * training.shape.layers * sum(width * out for width, out in sizes)
 
 
 def learning(training: Training, tokens: float, length: float, scored: float) -> Work:
@@ -180,7 +183,7 @@ def _drawn(training: Training, steps: float, tokens: float, folded: bool = False
         block=2.0 * tokens * (shape.linear_parameters + shape.hidden * shape.vocab),
         decoded=steps,
         decoded_adapted=unfolded if update.adapted else 0,
-        normed=NORMED_ALONE * _adapted_weights(training) * unfolded if update.magnitude else 0,
+        normed=_normed_alone(training) * unfolded,
         dequantized=shape.linear_parameters * unfolded if update.frozen_bits else 0,
     )
 
